@@ -1,0 +1,119 @@
+"""EnvPool as an engine: one pool of one environment per task, all of them stepping at the same time."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from polytask.stepping.base import Faults, StepResult
+from polytask.tasks import dmc, metaworld
+from polytask.tasks.adapter import wrong_shape
+from polytask.tasks.spec import TaskSpec
+
+
+def _make(spec: TaskSpec, seed: int) -> Any:
+    import envpool
+
+    suite, task = spec.name.split("/", 1)
+    common = {"env_type": "gymnasium", "num_envs": 1, "num_threads": 1, "seed": seed, "max_episode_steps": spec.horizon}
+    if suite == "metaworld":
+        # Without this the goal is left out of the observation.
+        return envpool.make(metaworld.envpool_id(task), partially_observable=False, **common)
+    return envpool.make(dmc.envpool_id(task), **common)
+
+
+class Pool:
+    """One task's EnvPool pool of one environment; `seed` decides all of its draws.
+
+    A new pool is resetting already, and `first` waits for that. After an episode's end, `next_episode` sets off the
+    next reset, and again `first` waits for it.
+    """
+
+    def __init__(self, spec: TaskSpec, seed: int) -> None:
+        self.spec, self._seed = spec, seed
+        suite, task = spec.name.split("/", 1)
+        self._entries = dmc.LAYOUTS[task].entries if suite == "dmc" else None
+        self._pool = _make(spec, seed)
+        self._action_type = self._pool.action_space.dtype
+        self._pool.async_reset()
+
+    def _flat(self, observation: Any) -> np.ndarray:
+        if self._entries is None:
+            return observation[0]
+        return np.concatenate([observation[entry].ravel() for entry in self._entries])
+
+    def first(self) -> np.ndarray:
+        """The observation after the reset that is under way; raises ValueError if it is not of the TaskSpec's size."""
+        observation = self._flat(self._pool.recv(reset=True)[0])
+        if observation.shape != (self.spec.observation_dim,):
+            raise wrong_shape(self.spec.name, "observation", observation.shape, (self.spec.observation_dim,))
+        return observation
+
+    def send(self, action: np.ndarray) -> None:
+        """Starts a step; what `action` holds beyond the task's own dimensions is ignored."""
+        self._pool.send(action[None, : self.spec.action_dim].astype(self._action_type))
+
+    def recv(self) -> tuple[np.ndarray, float, bool, bool, bool]:
+        """Ends the step: observation, reward, terminated, truncated, success."""
+        observation, reward, terminated, truncated, info = self._pool.recv()
+        success = self.spec.success != "none" and bool(info["success"][0] > 0)
+        return self._flat(observation), float(reward[0]), bool(terminated[0]), bool(truncated[0]), success
+
+    def next_episode(self) -> None:
+        if self.spec.goals == "fixed":
+            # EnvPool draws a goal at each reset and cannot be told which: only a new pool draws the same one again.
+            self._pool.close()
+            self._pool = _make(self.spec, self._seed)
+            self._pool.async_reset()
+        else:
+            # EnvPool resets at the step after the last one, and ignores that step's action.
+            self._pool.send(np.zeros((1, self.spec.action_dim), self._action_type))
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+class EnvPoolEngine:
+    """Steps tasks in EnvPool.
+
+    It reports no faults: EnvPool's environments are C++ inside this process, so that one that dies takes it along.
+    """
+
+    def __init__(self, tasks: Mapping[int, TaskSpec]) -> None:
+        self.rows: Sequence[int] = tuple(tasks)
+        self._specs = dict(tasks)
+        self._pools: dict[int, Pool] = {}
+
+    def start(self, seeds: Mapping[int, int], out: Float32[np.ndarray, "tasks observations"]) -> Faults:
+        for row, seed in seeds.items():
+            if row in self._pools:
+                self._pools.pop(row).close()
+            self._pools[row] = Pool(self._specs[row], seed)
+        for row in seeds:
+            out[row, : self._specs[row].observation_dim] = self._pools[row].first()
+        return {}
+
+    def send(self, actions: Float32[np.ndarray, "tasks actions"]) -> None:
+        for row, pool in self._pools.items():
+            pool.send(actions[row])
+
+    def recv(self, out: StepResult) -> Faults:
+        ended = []
+        for row, pool in self._pools.items():
+            size = pool.spec.observation_dim
+            out.next_observations[row, :size], out.rewards[row], terminated, truncated, out.success[row] = pool.recv()
+            out.terminated[row], out.truncated[row] = terminated, truncated
+            if terminated or truncated:
+                pool.next_episode()
+                ended.append(row)
+            else:
+                out.observations[row, :size] = out.next_observations[row, :size]
+        for row in ended:
+            out.observations[row, : self._specs[row].observation_dim] = self._pools[row].first()
+        return {}
+
+    def close(self) -> None:
+        for pool in self._pools.values():
+            pool.close()
+        self._pools.clear()

@@ -1,0 +1,65 @@
+"""One shape for every environment: flat float32 observations, the task's horizon, success as a number, its own seed."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from polytask.tasks.spec import TaskSpec
+
+
+def wrong_shape(task: str, what: str, got: tuple[int, ...], wanted: tuple[int, ...]) -> ValueError:
+    return ValueError(f"task '{task}': its {what} has shape {got}, but its TaskSpec says {wanted}")
+
+
+class TaskEnv(gymnasium.Wrapper):
+    """An environment as its TaskSpec describes it.
+
+    Observations are flattened by Gymnasium's own rules (dictionaries in the order of their keys), episodes are
+    truncated at `spec.horizon`, and where the task knows success, `info["success"]` is 0.0 or 1.0 at every step. The
+    first reset uses `seed` unless it is given another one.
+    """
+
+    def __init__(self, env: gymnasium.Env, spec: TaskSpec, seed: int) -> None:
+        super().__init__(env)
+        self.task = spec
+        self._first_seed: int | None = seed
+        self._steps = 0
+        self._inner_action = env.action_space
+        size = gymnasium.spaces.flatdim(env.observation_space)
+        if size != spec.observation_dim:
+            raise wrong_shape(spec.name, "observation", (size,), (spec.observation_dim,))
+        actions = int(np.prod(env.action_space.shape or (1,)))
+        if actions != spec.action_dim:
+            raise wrong_shape(spec.name, "action", (actions,), (spec.action_dim,))
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (spec.observation_dim,), np.float32)
+        low, high = np.array([spec.action_low, spec.action_high], np.float32)
+        self.action_space = gymnasium.spaces.Box(low, high, dtype=np.float32)
+
+    def _flat(self, observation: Any) -> np.ndarray:
+        if not isinstance(self.env.observation_space, gymnasium.spaces.Box):
+            observation = gymnasium.spaces.flatten(self.env.observation_space, observation)
+        flat = np.asarray(observation, np.float32).ravel()
+        if flat.shape != (self.task.observation_dim,):
+            raise wrong_shape(self.task.name, "observation", flat.shape, (self.task.observation_dim,))
+        return flat
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        seed = self._first_seed if seed is None else seed
+        self._first_seed = None
+        self._steps = 0
+        observation, info = self.env.reset(seed=seed, options=options)
+        return self._flat(observation), info
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        # Rescaling rounds, and an environment may insist on its bounds.
+        action = np.clip(action, self.action_space.low, self.action_space.high)  # type: ignore[attr-defined]
+        space = self._inner_action
+        observation, reward, terminated, truncated, info = self.env.step(
+            action.reshape(space.shape).astype(space.dtype)
+        )
+        self._steps += 1
+        truncated = bool(truncated) or (self._steps >= self.task.horizon and not terminated)
+        if self.task.success != "none":
+            info = {**info, "success": float(info.get("success", info.get("is_success", 0.0)) > 0)}
+        return self._flat(observation), float(reward), bool(terminated), truncated, info
