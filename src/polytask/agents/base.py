@@ -1,0 +1,112 @@
+"""What every agent shares: the batch, the tasks' facts as arrays, and the interface."""
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from polytask.losses import masked_tanh_normal
+from polytask.networks import GaussianActor
+from polytask.replay.batch import Batch
+from polytask.tasks.spec import TaskSet
+
+
+class TaskFacts(NamedTuple):
+    """The facts of T tasks that the mathematics needs."""
+
+    action_mask: Float[Array, "tasks action"]
+    discount: Float[Array, " tasks"]
+    target_entropy: Float[Array, " tasks"]
+
+
+def task_facts(tasks: TaskSet, *, mask_padded_actions: bool, entropy_per_dimension: float) -> TaskFacts:
+    """Facts as arrays. The target entropy is `entropy_per_dimension` times the task's action dimensions (nats).
+
+    With `mask_padded_actions=False` padded dimensions count as if they were real, as in BRC's code.
+    """
+    mask = jnp.asarray(tasks.action_mask, jnp.float32)
+    if not mask_padded_actions:
+        mask = jnp.ones_like(mask)
+    return TaskFacts(mask, jnp.asarray(tasks.discounts), entropy_per_dimension * mask.sum(axis=1))
+
+
+def sample_actions(
+    actor: GaussianActor,
+    observations: Float[Array, "batch observation"],
+    task_features: Float[Array, "batch features"],
+    task_ids: Int[Array, " batch"],
+    mask: Float[Array, "batch action"],
+    noise: Float[Array, "batch action"],
+) -> tuple[Float[Array, "batch action"], Float[Array, " batch"]]:
+    """Actions and their log-probabilities, given standard-normal noise."""
+    mean, log_std = actor(observations, task_features, task_ids)
+    return jax.vmap(masked_tanh_normal)(mean, log_std, noise, mask)
+
+
+def optimiser_step(optimiser: optax.GradientTransformation, params: Any, grads: Any, state: Any) -> tuple[Any, Any]:
+    """One step of an optax optimiser: the new parameters and the optimiser's new state."""
+    # Optax raises floats to integer powers, which JAX's strict promotion refuses.
+    with jax.numpy_dtype_promotion("standard"):
+        updates, state = optimiser.update(grads, state, params)
+    return optax.apply_updates(params, updates), state
+
+
+def polyak(online: Any, target: Any, tau: float) -> Any:
+    """tau online + (1 - tau) target, leaf by leaf."""
+    return jax.tree.map(lambda o, t: tau * o + (1 - tau) * t, online, target)
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """One policy for T tasks. The state is a pytree of arrays; every method is a pure function of its arguments."""
+
+    tasks: TaskSet
+    facts: TaskFacts
+
+    def init(self, key: PRNGKeyArray) -> Any:
+        """Fresh parameters, optimisers and statistics."""
+        ...
+
+    def act(
+        self,
+        state: Any,
+        observations: Float[ArrayLike, "batch observation"],
+        task_ids: Int[ArrayLike, " batch"],
+        key: PRNGKeyArray | None,
+    ) -> Float[Array, "batch action"]:
+        """Actions in [-1, 1], zero in masked dimensions; without a key the policy's mode."""
+        ...
+
+    def update(
+        self, state: Any, batches: Batch, return_bound: Float[ArrayLike, " tasks"], key: PRNGKeyArray
+    ) -> tuple[Any, dict[str, Float[Array, ""]]]:
+        """One gradient step for each batch along the leading axis. Donates `state`: use the returned one.
+
+        `return_bound` is the largest absolute discounted return seen in each task, in raw reward units; infinite
+        before the first episode has ended.
+        """
+        ...
+
+    def values(
+        self,
+        state: Any,
+        observations: Float[ArrayLike, "batch observation"],
+        task_ids: Int[ArrayLike, " batch"],
+        return_bound: Float[ArrayLike, " tasks"],
+        key: PRNGKeyArray,
+    ) -> Float[Array, " batch"]:
+        """Value estimates of states, in raw reward units."""
+        ...
+
+    def diagnose(
+        self, state: Any, batches: Batch, return_bound: Float[ArrayLike, " tasks"], key: PRNGKeyArray
+    ) -> dict[str, Float[Array, " tasks"]]:
+        """Losses, entropy and gradient norms of each task; `batches` has a leading task axis."""
+        ...
+
+    def embeddings(self, state: Any) -> Float[Array, "tasks dim"] | None:
+        """The tasks' feature vectors as the networks see them, or None if the agent learns none."""
+        ...

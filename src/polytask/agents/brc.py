@@ -1,0 +1,342 @@
+"""BRC: Bigger, Regularized, Categorical (arXiv 2505.23150).
+
+Outline of one update: (1) the critics' distribution at the next state, averaged over the target ensemble, is shifted by
+the normalised reward and the entropy bonus, projected on the bins and learned by cross-entropy; (2) the target critic
+follows; (3) the actor maximises the updated critics' expected value plus entropy; (4) the temperature follows its
+target. Rewards are divided, per task, by the largest return seen. The defaults are those of the official code
+where it and the paper differ; the paper's choices are switches of `BRCConfig`.
+"""
+
+import dataclasses
+from functools import partial
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from polytask.agents.base import TaskFacts, optimiser_step, polyak, sample_actions, task_facts
+from polytask.agents.config import BRCConfig
+from polytask.losses import (
+    categorical_td_target,
+    cross_entropy,
+    expected_value,
+    soft_policy_loss,
+    soft_td_target,
+    temperature_loss,
+)
+from polytask.networks import BroNet, CriticEnsemble, GaussianActor, TaskEmbedding, TaskHead, make_conditioning
+from polytask.networks.critic import CriticMember
+from polytask.replay.batch import Batch
+from polytask.tasks.spec import TaskSet
+
+ENTROPY_PER_DIMENSION = -0.5
+ENTROPY_DECAY = 0.995  # of the running per-task entropy that entropy_correction="empirical" uses
+
+
+class BRCState(eqx.Module):
+    """Everything that BRC learns."""
+
+    actor: GaussianActor
+    critic: CriticEnsemble
+    target_critic: CriticEnsemble
+    log_temperature: Float[Array, ""]
+    actor_optimiser: Any
+    critic_optimiser: Any
+    temperature_optimiser: Any
+    task_entropy: Float[Array, " tasks"]
+
+
+class Optimisers(NamedTuple):
+    """AdamW for the networks, Adam with b1 = 0.5 for the temperature."""
+
+    network: optax.GradientTransformation
+    temperature: optax.GradientTransformation
+
+
+def make_optimisers(config: BRCConfig) -> Optimisers:
+    """The optimisers of BRC; no clipping, no schedule."""
+    return Optimisers(
+        optax.adamw(config.learning_rate, weight_decay=config.weight_decay),
+        optax.adam(config.temperature_learning_rate, b1=0.5),
+    )
+
+
+def init(config: BRCConfig, tasks: TaskSet, key: PRNGKeyArray) -> BRCState:
+    """Fresh parameters. Call outside of `jit`: many orthogonal initialisers at once can deadlock XLA's CPU pool."""
+    key_task, key_critic, key_actor, key_heads = jax.random.split(key, 4)
+    observations, actions, count = tasks.observation_dim, tasks.action_dim, len(tasks)
+    heads = count if config.conditioning == "multi-head" else 1
+    conditioning = make_conditioning(
+        config.conditioning, count, config.embedding_dim, config.embedding_norm, key=key_task
+    )
+    outputs = config.bins if config.critic_loss == "cross-entropy" else 1
+
+    def make_member(member_key: PRNGKeyArray) -> CriticMember:
+        key_trunk, key_head = jax.random.split(member_key)
+        inputs = observations + actions + conditioning.dim
+        trunk = BroNet(inputs, config.critic_width, config.critic_depth, key=key_trunk)
+        return CriticMember(trunk, TaskHead(config.critic_width, outputs, heads, key=key_head))
+
+    critic = CriticEnsemble(config.ensemble, conditioning, make_member, key=key_critic)
+    trunk = BroNet(observations + conditioning.dim, config.actor_width, config.actor_depth, key=key_actor)
+    actor = GaussianActor(trunk, config.actor_width, actions, heads, key=key_heads)
+    log_temperature = jnp.log(jnp.float32(config.initial_temperature))
+    optimisers = make_optimisers(config)
+    return BRCState(
+        actor=actor,
+        critic=critic,
+        target_critic=jax.tree.map(jnp.copy, critic),
+        log_temperature=log_temperature,
+        actor_optimiser=optimisers.network.init(eqx.filter(actor, eqx.is_array)),
+        critic_optimiser=optimisers.network.init(eqx.filter(critic, eqx.is_array)),
+        temperature_optimiser=optimisers.temperature.init(log_temperature),
+        task_entropy=jnp.zeros(count),
+    )
+
+
+def reward_scale(
+    config: BRCConfig,
+    facts: TaskFacts,
+    log_temperature: Float[Array, ""],
+    task_entropy: Float[Array, " tasks"],
+    return_bound: Float[Array, " tasks"],
+) -> Float[Array, " tasks"]:
+    """What a task's raw reward is multiplied by: v_max / (return_bound + lambda).
+
+    lambda makes room for the entropy bonus: -alpha H_target / (2 (1 - gamma)) in the code; with
+    `entropy_correction="empirical"` alpha |H| / (1 - gamma), H the task's running entropy. (The paper writes H; the
+    absolute value, ours, keeps the denominator positive once the policy's entropy is negative.) Zero while
+    `return_bound` is infinite.
+    """
+    if not config.normalise_rewards:
+        return jnp.ones_like(return_bound)
+    temperature = jnp.exp(log_temperature)
+    if config.entropy_correction == "target":
+        room = -temperature * facts.target_entropy / (2 * (1 - facts.discount))
+    else:
+        room = temperature * jnp.abs(task_entropy) / (1 - facts.discount)
+    # A task that has never given a reward, under a temperature near zero, must not divide by zero.
+    return config.v_max / jnp.maximum(return_bound + room, 1e-8)
+
+
+def _q(config: BRCConfig, outputs: Float[Array, "members batch outputs"]) -> Float[Array, " batch"]:
+    """The ensemble's mean value."""
+    if config.critic_loss == "squared-error":
+        return outputs[..., 0].mean(axis=0)
+    probs = jax.nn.softmax(outputs, axis=-1).mean(axis=0)
+    return jax.vmap(expected_value, (0, None))(probs, config.v_max)
+
+
+def critic_target(
+    config: BRCConfig, facts: TaskFacts, state: BRCState, batch: Batch, noise: Float[Array, "batch action"]
+) -> Float[Array, "batch outputs"]:
+    """The critics' target; `batch.rewards` are already scaled. A distribution, or a value of shape (batch, 1)."""
+    features = state.critic.conditioning(batch.task_ids)
+    mask = facts.action_mask[batch.task_ids]
+    actions, log_probs = sample_actions(state.actor, batch.next_observations, features, batch.task_ids, mask, noise)
+    outputs = state.target_critic(batch.next_observations, actions, batch.task_ids)
+    discounts = facts.discount[batch.task_ids] * batch.continues
+    bonus = -jnp.exp(state.log_temperature) * log_probs
+    if config.critic_loss == "squared-error":
+        return jax.vmap(soft_td_target)(batch.rewards, discounts, bonus, _q(config, outputs))[:, None]
+    probs = jax.nn.softmax(outputs, axis=-1).mean(axis=0)
+    return jax.vmap(categorical_td_target, (0, 0, 0, 0, None))(batch.rewards, discounts, bonus, probs, config.v_max)
+
+
+def critic_loss(
+    config: BRCConfig, critic: CriticEnsemble, batch: Batch, target: Float[Array, "batch outputs"]
+) -> Float[Array, ""]:
+    """Summed over the ensemble, averaged over the batch."""
+    outputs = critic(batch.observations, batch.actions, batch.task_ids)
+    if config.critic_loss == "squared-error":
+        return jnp.square(outputs - target[None]).mean(axis=(1, 2)).sum()
+    losses = jax.vmap(jax.vmap(cross_entropy), (None, 0))(target, outputs)
+    return losses.mean(axis=1).sum()
+
+
+def actor_loss(
+    config: BRCConfig,
+    facts: TaskFacts,
+    actor: GaussianActor,
+    state: BRCState,
+    batch: Batch,
+    noise: Float[Array, "batch action"],
+) -> tuple[Float[Array, ""], tuple[Float[Array, " batch"], Float[Array, " batch"]]]:
+    """The loss, with each sample's log-probability and value."""
+    features = jax.lax.stop_gradient(state.critic.conditioning(batch.task_ids))
+    mask = facts.action_mask[batch.task_ids]
+    actions, log_probs = sample_actions(actor, batch.observations, features, batch.task_ids, mask, noise)
+    q = _q(config, state.critic(batch.observations, actions, batch.task_ids))
+    losses = jax.vmap(soft_policy_loss, (0, 0, None))(log_probs, q, jnp.exp(state.log_temperature))
+    return losses.mean(), (log_probs, q)
+
+
+def critic_step(
+    config: BRCConfig, facts: TaskFacts, state: BRCState, batch: Batch, noise: Float[Array, "batch action"]
+) -> tuple[BRCState, Float[Array, ""]]:
+    """One step of the critics and of their target."""
+    target = critic_target(config, facts, state, batch, noise)
+    loss, grads = jax.value_and_grad(lambda critic: critic_loss(config, critic, batch, target))(state.critic)
+    critic, optimiser = optimiser_step(make_optimisers(config).network, state.critic, grads, state.critic_optimiser)
+    return (
+        dataclasses.replace(
+            state,
+            critic=critic,
+            critic_optimiser=optimiser,
+            target_critic=polyak(critic, state.target_critic, config.tau),
+        ),
+        loss,
+    )
+
+
+def actor_step(
+    config: BRCConfig, facts: TaskFacts, state: BRCState, batch: Batch, noise: Float[Array, "batch action"]
+) -> tuple[BRCState, dict[str, Float[Array, ""]]]:
+    """One step of the actor, then of the temperature, then of the running entropy where it is used."""
+    (loss, (log_probs, q)), grads = jax.value_and_grad(
+        lambda actor: actor_loss(config, facts, actor, state, batch, noise), has_aux=True
+    )(state.actor)
+    optimisers = make_optimisers(config)
+    actor, actor_optimiser = optimiser_step(optimisers.network, state.actor, grads, state.actor_optimiser)
+
+    entropy, target_entropy = -log_probs.mean(), facts.target_entropy[batch.task_ids].mean()
+    gradient = jax.grad(temperature_loss)(state.log_temperature, entropy, target_entropy)
+    log_temperature, temperature_optimiser = optimiser_step(
+        optimisers.temperature, state.log_temperature, gradient, state.temperature_optimiser
+    )
+    task_entropy = state.task_entropy
+    if config.entropy_correction == "empirical":
+        task_entropy = _running_entropy(task_entropy, batch.task_ids, -log_probs)
+    metrics = {"actor_loss": loss, "entropy": entropy, "q_mean": q.mean(), "temperature": jnp.exp(log_temperature)}
+    return (
+        dataclasses.replace(
+            state,
+            actor=actor,
+            actor_optimiser=actor_optimiser,
+            log_temperature=log_temperature,
+            temperature_optimiser=temperature_optimiser,
+            task_entropy=task_entropy,
+        ),
+        metrics,
+    )
+
+
+def _running_entropy(
+    running: Float[Array, " tasks"], task_ids: Int[Array, " batch"], entropy: Float[Array, " batch"]
+) -> Float[Array, " tasks"]:
+    """Moves each task's running entropy towards its mean in the batch; a task not in the batch keeps its own."""
+    count = jnp.zeros_like(running).at[task_ids].add(1.0)
+    mean = jnp.zeros_like(running).at[task_ids].add(entropy) / jnp.maximum(count, 1)
+    return jnp.where(count > 0, ENTROPY_DECAY * running + (1 - ENTROPY_DECAY) * mean, running)
+
+
+def update(
+    config: BRCConfig,
+    facts: TaskFacts,
+    state: BRCState,
+    batches: Batch,
+    return_bound: Float[Array, " tasks"],
+    key: PRNGKeyArray,
+) -> tuple[BRCState, dict[str, Float[Array, ""]]]:
+    """A gradient step for each batch along the leading axis; the metrics are those of the last one.
+
+    Rewards are scaled once, with the temperature at the beginning, as in the official code.
+    """
+    scale = reward_scale(config, facts, state.log_temperature, state.task_entropy, return_bound)
+    batches = batches._replace(rewards=batches.rewards * scale[batches.task_ids])
+
+    def one(state: BRCState, inputs: tuple[Batch, Array]) -> tuple[BRCState, dict[str, Array]]:
+        batch, step_key = inputs
+        noise = jax.random.normal(step_key, (2, *batch.actions.shape))
+        state, loss = critic_step(config, facts, state, batch, noise[0])
+        state, metrics = actor_step(config, facts, state, batch, noise[1])
+        return state, {"critic_loss": loss, **metrics}
+
+    state, metrics = jax.lax.scan(one, state, (batches, jax.random.split(key, batches.rewards.shape[0])))
+    return state, jax.tree.map(lambda m: m[-1], metrics)
+
+
+def diagnose(
+    config: BRCConfig,
+    facts: TaskFacts,
+    state: BRCState,
+    batches: Batch,
+    return_bound: Float[Array, " tasks"],
+    key: PRNGKeyArray,
+) -> dict[str, Float[Array, " tasks"]]:
+    """Per-task losses, entropy, value and gradient norms; `batches` has shape (tasks, batch, ...)."""
+    scale = reward_scale(config, facts, state.log_temperature, state.task_entropy, return_bound)
+    batches = batches._replace(rewards=batches.rewards * scale[batches.task_ids])
+
+    def one(inputs: tuple[Batch, Array]) -> dict[str, Array]:
+        batch, task_key = inputs
+        noise = jax.random.normal(task_key, (2, *batch.actions.shape))
+        target = critic_target(config, facts, state, batch, noise[0])
+        c_loss, c_grads = jax.value_and_grad(lambda critic: critic_loss(config, critic, batch, target))(state.critic)
+        (_, (log_probs, q)), a_grads = jax.value_and_grad(
+            lambda actor: actor_loss(config, facts, actor, state, batch, noise[1]), has_aux=True
+        )(state.actor)
+        return {
+            "critic_loss": c_loss,
+            "critic_gradient_norm": optax.tree.norm(c_grads),
+            "actor_gradient_norm": optax.tree.norm(a_grads),
+            "entropy": -log_probs.mean(),
+            "q_mean": q.mean(),
+        }
+
+    metrics = jax.lax.map(one, (batches, jax.random.split(key, batches.rewards.shape[0])))
+    return {**metrics, "reward_scale": scale}
+
+
+class BRC:
+    """BRC for a set of tasks; see `Agent` for the methods. The maths are this module's functions, here compiled."""
+
+    def __init__(self, config: BRCConfig, tasks: TaskSet) -> None:
+        self.config, self.tasks = config, tasks
+        self.facts = task_facts(
+            tasks, mask_padded_actions=config.mask_padded_actions, entropy_per_dimension=ENTROPY_PER_DIMENSION
+        )
+        self.update = jax.jit(partial(update, config, self.facts), donate_argnums=0)
+        self.diagnose = jax.jit(partial(diagnose, config, self.facts))
+        self._act = jax.jit(self._act_impl)
+        self.values = jax.jit(self._values_impl)
+
+    def init(self, key: PRNGKeyArray) -> BRCState:
+        """Fresh parameters, optimisers and statistics."""
+        return init(self.config, self.tasks, key)
+
+    def act(
+        self,
+        state: BRCState,
+        observations: Float[ArrayLike, "batch observation"],
+        task_ids: Int[ArrayLike, " batch"],
+        key: PRNGKeyArray | None,
+    ) -> Float[Array, "batch action"]:
+        """Actions in [-1, 1], zero in masked dimensions; without a key tanh of the mean."""
+        return self._act(state.actor, state.critic.conditioning, observations, task_ids, key)
+
+    def _act_impl(self, actor, conditioning, observations, task_ids, key):
+        mean, log_std = actor(observations, conditioning(task_ids), task_ids)
+        noise = 0.0 if key is None else jnp.exp(log_std) * jax.random.normal(key, mean.shape)
+        return jnp.tanh(mean + noise) * self.facts.action_mask[task_ids]
+
+    def _values_impl(self, state, observations, task_ids, return_bound, key):
+        mask = self.facts.action_mask[task_ids]
+        noise = jax.random.normal(key, mask.shape)
+        actions, _ = sample_actions(
+            state.actor, observations, state.critic.conditioning(task_ids), task_ids, mask, noise
+        )
+        scale = reward_scale(self.config, self.facts, state.log_temperature, state.task_entropy, return_bound)
+        q = _q(self.config, state.critic(observations, actions, task_ids))
+        return jnp.where(scale[task_ids] > 0, q / jnp.maximum(scale[task_ids], 1e-8), 0.0)
+
+    def embeddings(self, state: BRCState) -> Float[Array, "tasks dim"] | None:
+        """The normalised task embeddings, or None under other kinds of conditioning."""
+        conditioning = state.critic.conditioning
+        if not isinstance(conditioning, TaskEmbedding):
+            return None
+        return conditioning(jnp.arange(len(self.tasks)))

@@ -1,0 +1,228 @@
+"""Multi-task, multi-head SAC (Haarnoja et al. 2018, arXiv 1801.01290), the baseline that BRC is held against.
+
+As Meta-World's MT-SAC: a shared ReLU trunk with one head for each task in actor and critics, the minimum of two target
+critics, a temperature for each task, raw rewards, target entropy -|A|. Batch, rates and updates per step default to
+BRC's, so that both see the same data.
+"""
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from polytask.agents.base import TaskFacts, optimiser_step, polyak, sample_actions, task_facts
+from polytask.agents.config import SACConfig
+from polytask.losses import soft_policy_loss, soft_td_target, temperature_loss
+from polytask.networks import MLP, CriticEnsemble, GaussianActor, NoTaskFeatures, TaskHead
+from polytask.networks.critic import CriticMember
+from polytask.replay.batch import Batch
+from polytask.tasks.spec import TaskSet
+
+ENTROPY_PER_DIMENSION = -1.0
+
+
+class SACState(eqx.Module):
+    """Everything that SAC learns."""
+
+    actor: GaussianActor
+    critic: CriticEnsemble
+    target_critic: CriticEnsemble
+    log_temperature: Float[Array, " tasks"]
+    actor_optimiser: Any
+    critic_optimiser: Any
+    temperature_optimiser: Any
+
+
+def init(config: SACConfig, tasks: TaskSet, key: PRNGKeyArray) -> SACState:
+    """Fresh parameters."""
+    key_critic, key_actor, key_heads = jax.random.split(key, 3)
+    observations, actions, count = tasks.observation_dim, tasks.action_dim, len(tasks)
+
+    def make_member(member_key: PRNGKeyArray) -> CriticMember:
+        key_trunk, key_head = jax.random.split(member_key)
+        trunk = MLP(observations + actions, config.width, config.depth, key=key_trunk)
+        return CriticMember(trunk, TaskHead(config.width, 1, count, key=key_head, scale=1.0))
+
+    critic = CriticEnsemble(2, NoTaskFeatures(), make_member, key=key_critic)
+    trunk = MLP(observations, config.width, config.depth, key=key_actor)
+    actor = GaussianActor(trunk, config.width, actions, count, key=key_heads)
+    log_temperature = jnp.full(count, jnp.log(jnp.float32(config.initial_temperature)))
+    adam = optax.adam(config.learning_rate)
+    return SACState(
+        actor=actor,
+        critic=critic,
+        target_critic=jax.tree.map(jnp.copy, critic),
+        log_temperature=log_temperature,
+        actor_optimiser=adam.init(actor),
+        critic_optimiser=adam.init(critic),
+        temperature_optimiser=adam.init(log_temperature),
+    )
+
+
+def critic_loss(
+    config: SACConfig,
+    facts: TaskFacts,
+    critic: CriticEnsemble,
+    state: SACState,
+    batch: Batch,
+    noise: Float[Array, "batch action"],
+) -> Float[Array, ""]:
+    """Squared error to the soft target under the minimum of the two target critics, summed over the critics."""
+    features = jnp.zeros((batch.rewards.shape[0], 0))
+    mask = facts.action_mask[batch.task_ids]
+    actions, log_probs = sample_actions(state.actor, batch.next_observations, features, batch.task_ids, mask, noise)
+    next_q = state.target_critic(batch.next_observations, actions, batch.task_ids)[..., 0].min(axis=0)
+    bonus = -jnp.exp(state.log_temperature)[batch.task_ids] * log_probs
+    discounts = facts.discount[batch.task_ids] * batch.continues
+    rewards = config.reward_multiplier * batch.rewards
+    target = jax.lax.stop_gradient(jax.vmap(soft_td_target)(rewards, discounts, bonus, next_q))
+    q = critic(batch.observations, batch.actions, batch.task_ids)[..., 0]
+    return jnp.square(q - target[None]).mean(axis=1).sum()
+
+
+def actor_loss(
+    facts: TaskFacts, actor: GaussianActor, state: SACState, batch: Batch, noise: Float[Array, "batch action"]
+) -> tuple[Float[Array, ""], tuple[Float[Array, " batch"], Float[Array, " batch"]]]:
+    """The loss, with each sample's log-probability and value."""
+    features = jnp.zeros((batch.rewards.shape[0], 0))
+    mask = facts.action_mask[batch.task_ids]
+    actions, log_probs = sample_actions(actor, batch.observations, features, batch.task_ids, mask, noise)
+    q = state.critic(batch.observations, actions, batch.task_ids)[..., 0].min(axis=0)
+    temperatures = jnp.exp(state.log_temperature)[batch.task_ids]
+    return jax.vmap(soft_policy_loss)(log_probs, q, temperatures).mean(), (log_probs, q)
+
+
+def _temperature_loss(
+    log_temperature: Float[Array, " tasks"], facts: TaskFacts, task_ids: Int[Array, " batch"], entropy: Array
+) -> Float[Array, ""]:
+    losses = jax.vmap(temperature_loss)(log_temperature[task_ids], entropy, facts.target_entropy[task_ids])
+    return losses.mean()
+
+
+def _update_one(
+    config: SACConfig, facts: TaskFacts, state: SACState, inputs: tuple[Batch, Array]
+) -> tuple[SACState, dict[str, Array]]:
+    batch, key = inputs
+    noise = jax.random.normal(key, (2, *batch.actions.shape))
+    adam = optax.adam(config.learning_rate)
+
+    c_loss, grads = jax.value_and_grad(lambda c: critic_loss(config, facts, c, state, batch, noise[0]))(state.critic)
+    critic, critic_optimiser = optimiser_step(adam, state.critic, grads, state.critic_optimiser)
+    state = dataclasses.replace(
+        state,
+        critic=critic,
+        critic_optimiser=critic_optimiser,
+        target_critic=polyak(critic, state.target_critic, config.tau),
+    )
+
+    (a_loss, (log_probs, q)), grads = jax.value_and_grad(
+        lambda a: actor_loss(facts, a, state, batch, noise[1]), has_aux=True
+    )(state.actor)
+    actor, actor_optimiser = optimiser_step(adam, state.actor, grads, state.actor_optimiser)
+
+    grads = jax.grad(_temperature_loss)(state.log_temperature, facts, batch.task_ids, -log_probs)
+    log_temperature, temperature_optimiser = optimiser_step(
+        adam, state.log_temperature, grads, state.temperature_optimiser
+    )
+    state = dataclasses.replace(
+        state,
+        actor=actor,
+        actor_optimiser=actor_optimiser,
+        log_temperature=log_temperature,
+        temperature_optimiser=temperature_optimiser,
+    )
+    metrics = {"critic_loss": c_loss, "actor_loss": a_loss, "entropy": -log_probs.mean(), "q_mean": q.mean()}
+    return state, {**metrics, "temperature": jnp.exp(state.log_temperature).mean()}
+
+
+def update(
+    config: SACConfig,
+    facts: TaskFacts,
+    state: SACState,
+    batches: Batch,
+    return_bound: Float[Array, " tasks"],
+    key: PRNGKeyArray,
+) -> tuple[SACState, dict[str, Float[Array, ""]]]:
+    """A gradient step for each batch along the leading axis. `return_bound` is not used: rewards stay raw."""
+    keys = jax.random.split(key, batches.rewards.shape[0])
+    state, metrics = jax.lax.scan(partial(_update_one, config, facts), state, (batches, keys))
+    return state, jax.tree.map(lambda m: m[-1], metrics)
+
+
+def diagnose(
+    config: SACConfig,
+    facts: TaskFacts,
+    state: SACState,
+    batches: Batch,
+    return_bound: Float[Array, " tasks"],
+    key: PRNGKeyArray,
+) -> dict[str, Float[Array, " tasks"]]:
+    """Per-task losses, entropy, value and gradient norms; `batches` has shape (tasks, batch, ...)."""
+
+    def one(inputs: tuple[Batch, Array]) -> dict[str, Array]:
+        batch, task_key = inputs
+        noise = jax.random.normal(task_key, (2, *batch.actions.shape))
+        c_loss, c_grads = jax.value_and_grad(lambda c: critic_loss(config, facts, c, state, batch, noise[0]))(
+            state.critic
+        )
+        (_, (log_probs, q)), a_grads = jax.value_and_grad(
+            lambda a: actor_loss(facts, a, state, batch, noise[1]), has_aux=True
+        )(state.actor)
+        return {
+            "critic_loss": c_loss,
+            "critic_gradient_norm": optax.tree.norm(c_grads),
+            "actor_gradient_norm": optax.tree.norm(a_grads),
+            "entropy": -log_probs.mean(),
+            "q_mean": q.mean(),
+        }
+
+    metrics = jax.lax.map(one, (batches, jax.random.split(key, batches.rewards.shape[0])))
+    return {**metrics, "temperature": jnp.exp(state.log_temperature)}
+
+
+class SAC:
+    """Multi-task SAC; see `Agent` for the methods."""
+
+    def __init__(self, config: SACConfig, tasks: TaskSet) -> None:
+        self.config, self.tasks = config, tasks
+        self.facts = task_facts(
+            tasks, mask_padded_actions=config.mask_padded_actions, entropy_per_dimension=ENTROPY_PER_DIMENSION
+        )
+        self.update = jax.jit(partial(update, config, self.facts), donate_argnums=0)
+        self.diagnose = jax.jit(partial(diagnose, config, self.facts))
+        self._act = jax.jit(self._act_impl)
+        self.values = jax.jit(self._values_impl)
+
+    def init(self, key: PRNGKeyArray) -> SACState:
+        """Fresh parameters and optimisers."""
+        return init(self.config, self.tasks, key)
+
+    def act(
+        self,
+        state: SACState,
+        observations: Float[ArrayLike, "batch observation"],
+        task_ids: Int[ArrayLike, " batch"],
+        key: PRNGKeyArray | None,
+    ) -> Float[Array, "batch action"]:
+        """Actions in [-1, 1], zero in masked dimensions; without a key tanh of the mean."""
+        return self._act(state.actor, observations, task_ids, key)
+
+    def _act_impl(self, actor, observations, task_ids, key):
+        mean, log_std = actor(observations, jnp.zeros((observations.shape[0], 0)), task_ids)
+        noise = 0.0 if key is None else jnp.exp(log_std) * jax.random.normal(key, mean.shape)
+        return jnp.tanh(mean + noise) * self.facts.action_mask[task_ids]
+
+    def _values_impl(self, state, observations, task_ids, return_bound, key):
+        features, mask = jnp.zeros((observations.shape[0], 0)), self.facts.action_mask[task_ids]
+        noise = jax.random.normal(key, mask.shape)
+        actions, _ = sample_actions(state.actor, observations, features, task_ids, mask, noise)
+        return state.critic(observations, actions, task_ids)[..., 0].min(axis=0) / self.config.reward_multiplier
+
+    def embeddings(self, state: SACState) -> None:
+        """SAC learns no task embeddings."""

@@ -1,0 +1,13 @@
+"""Pure modules: trunks, task conditioning, heads. Arrays in, arrays out."""
+
+from polytask.networks.actor import GaussianActor as GaussianActor
+from polytask.networks.bronet import BroNet as BroNet
+from polytask.networks.conditioning import NoTaskFeatures as NoTaskFeatures
+from polytask.networks.conditioning import OneHotTasks as OneHotTasks
+from polytask.networks.conditioning import TaskEmbedding as TaskEmbedding
+from polytask.networks.conditioning import make_conditioning as make_conditioning
+from polytask.networks.critic import CriticEnsemble as CriticEnsemble
+from polytask.networks.layers import Dense as Dense
+from polytask.networks.layers import LayerNorm as LayerNorm
+from polytask.networks.layers import TaskHead as TaskHead
+from polytask.networks.mlp import MLP as MLP

@@ -1,0 +1,54 @@
+"""An ensemble of critics that share their task features."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from polytask.networks.conditioning import Conditioning
+from polytask.networks.layers import TaskHead
+
+Trunk = Callable[[Float[Array, "batch inputs"]], Float[Array, "batch width"]]
+
+
+class CriticMember(eqx.Module):
+    """A trunk and a head: values, or logits over value bins, of (state, action)."""
+
+    trunk: Trunk
+    head: TaskHead
+
+    def __call__(
+        self, x: Float[Array, "batch inputs"], task_ids: Int[Array, " batch"]
+    ) -> Float[Array, "batch outputs"]:
+        return self.head(self.trunk(x), task_ids)
+
+
+class CriticEnsemble(eqx.Module):
+    """`members` holds all members stacked along a leading axis; `conditioning` is common to them."""
+
+    conditioning: Conditioning
+    members: CriticMember
+
+    def __init__(
+        self,
+        size: int,
+        conditioning: Conditioning,
+        make_member: Callable[[PRNGKeyArray], CriticMember],
+        *,
+        key: PRNGKeyArray,
+    ) -> None:
+        self.conditioning = conditioning
+        # One after another and outside of jit: vmapped orthogonal initialisers can deadlock in XLA's small CPU pools.
+        members = [make_member(k) for k in jax.random.split(key, size)]
+        self.members = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+
+    def __call__(
+        self,
+        observations: Float[Array, "batch observation"],
+        actions: Float[Array, "batch action"],
+        task_ids: Int[Array, " batch"],
+    ) -> Float[Array, "members batch outputs"]:
+        x = jnp.concatenate([observations, actions, self.conditioning(task_ids)], axis=-1)
+        return jax.vmap(lambda member: member(x, task_ids))(self.members)

@@ -1,0 +1,61 @@
+"""Layers over a batch, with kernels stored (inputs, outputs)."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+
+class Dense(eqx.Module):
+    """x W + b, with W drawn orthogonal and scaled by `scale`, b zero."""
+
+    kernel: Float[Array, "inputs outputs"]
+    bias: Float[Array, " outputs"]
+
+    def __init__(self, inputs: int, outputs: int, *, key: PRNGKeyArray, scale: float = math.sqrt(2)) -> None:
+        self.kernel = jax.nn.initializers.orthogonal(scale)(key, (inputs, outputs), jnp.float32)
+        self.bias = jnp.zeros(outputs)
+
+    def __call__(self, x: Float[Array, "batch inputs"]) -> Float[Array, "batch outputs"]:
+        return x @ self.kernel + self.bias[None]
+
+
+class LayerNorm(eqx.Module):
+    """Layer normalisation over the last axis, epsilon 1e-6, the variance as E[x^2] - E[x]^2 (as in Flax)."""
+
+    scale: Float[Array, " width"]
+    bias: Float[Array, " width"]
+
+    def __init__(self, width: int) -> None:
+        self.scale = jnp.ones(width)
+        self.bias = jnp.zeros(width)
+
+    def __call__(self, x: Float[Array, "batch width"]) -> Float[Array, "batch width"]:
+        mean = jnp.mean(x, axis=-1, keepdims=True)
+        variance = jnp.maximum(jnp.mean(jnp.square(x), axis=-1, keepdims=True) - jnp.square(mean), 0)
+        return (x - mean) * (jax.lax.rsqrt(variance + 1e-6) * self.scale[None]) + self.bias[None]
+
+
+class TaskHead(eqx.Module):
+    """A linear head: one for all tasks, or (`heads` > 1) one for each, chosen by the task id."""
+
+    dense: Dense
+    heads: int = eqx.field(static=True)
+
+    def __init__(
+        self, inputs: int, outputs: int, heads: int, *, key: PRNGKeyArray, scale: float = math.sqrt(2)
+    ) -> None:
+        self.dense = Dense(inputs, heads * outputs, key=key, scale=scale)
+        self.heads = heads
+
+    def __call__(
+        self, x: Float[Array, "batch inputs"], task_ids: Int[Array, " batch"]
+    ) -> Float[Array, "batch outputs"]:
+        y = self.dense(x)
+        if self.heads == 1:
+            return y
+        # Computing all heads and selecting beats gathering a kernel for every sample.
+        by_head = y.reshape(x.shape[0], self.heads, -1)
+        return jnp.take_along_axis(by_head, task_ids[:, None, None], axis=1)[:, 0]

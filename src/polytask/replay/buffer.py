@@ -1,0 +1,138 @@
+"""One ring of raw transitions per task, each observation stored once."""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from polytask.replay.batch import Batch
+
+
+class Replay:
+    """Rings of `capacity` slots for each of T tasks, in float32.
+
+    A slot is one row [observation, action, reward, continues]; the successor's observation is the next slot's, so
+    nothing is stored twice. Where an episode ends, its last observation takes a slot of its own, which is never drawn.
+    Memory is touched only as it fills.
+
+    Raises ValueError for a capacity below 2 slots.
+    """
+
+    def __init__(self, tasks: int, observation_dim: int, action_dim: int, capacity: int) -> None:
+        if capacity < 2:
+            raise ValueError(f"a replay of {capacity} slots per task holds no transition; give at least 2")
+        self.tasks, self.capacity = tasks, capacity
+        self.observation_dim, self.action_dim = observation_dim, action_dim
+        self.rows = np.zeros((tasks * capacity, observation_dim + action_dim + 2), np.float32)
+        self.sampled = np.zeros(tasks * capacity, bool)
+        self.head = np.zeros(tasks, np.int64)  # where the next transition goes, counted without wrapping
+        self.open = np.zeros(
+            tasks, bool
+        )  # whether the slot at the head holds the last observation of a running episode
+        self.counts = np.zeros(tasks, np.int64)  # transitions held
+
+    @property
+    def transitions(self) -> int:
+        """How many transitions are held, over all tasks."""
+        return int(self.counts.sum())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in use, over all tasks."""
+        filled = int(np.minimum(self.head + 1, self.capacity).sum()) if self.head.any() else 0
+        return filled * (self.rows.itemsize * self.rows.shape[1] + 1)
+
+    def insert(
+        self,
+        observations: Float[np.ndarray, "tasks observation"],
+        actions: Float[np.ndarray, "tasks action"],
+        rewards: Float[np.ndarray, " tasks"],
+        terminated: Bool[np.ndarray, " tasks"],
+        truncated: Bool[np.ndarray, " tasks"],
+        next_observations: Float[np.ndarray, "tasks observation"],
+        valid: Bool[np.ndarray, " tasks"],
+    ) -> None:
+        """Adds one transition for every task that is `valid`; `next_observations` are the true successors."""
+        self._close(~valid)
+        tasks, o, a = np.flatnonzero(valid), self.observation_dim, self.action_dim
+        slot = tasks * self.capacity + self.head[tasks] % self.capacity
+        after = tasks * self.capacity + (self.head[tasks] + 1) % self.capacity
+        self.rows[slot, :o] = observations[tasks]
+        self.rows[slot, o : o + a] = actions[tasks]
+        self.rows[slot, -2] = rewards[tasks]
+        self.rows[slot, -1] = ~terminated[tasks]
+        self.rows[after, :o] = next_observations[tasks]
+        self.counts[tasks] += 1 - self.sampled[slot] - self.sampled[after].astype(np.int64)
+        self.sampled[slot] = True
+        self.sampled[after] = False
+        ended = (terminated | truncated)[tasks]
+        self.head[tasks] += 1 + ended
+        self.open[tasks] = ~ended
+
+    def end_episodes(self) -> None:
+        """Closes every running episode: the next insertion belongs to another one."""
+        self._close(np.ones(self.tasks, bool))
+
+    def _close(self, tasks: Bool[np.ndarray, " tasks"]) -> None:
+        # The running episode's last observation keeps its slot, unsampled.
+        self.head[tasks & self.open] += 1
+        self.open[tasks] = False
+
+    def sample(self, batches: int, batch_size: int, generator: np.random.Generator) -> Batch:
+        """`batches` independent batches, uniform over tasks and, within a task, over its transitions.
+
+        Raises ValueError while a task holds no transition.
+        """
+        task_ids = generator.integers(self.tasks, size=(batches, batch_size))
+        return self._gather(task_ids, self._draw(task_ids, generator))
+
+    def sample_per_task(self, batch_size: int, generator: np.random.Generator) -> Batch:
+        """One batch from each task, with a leading task axis."""
+        task_ids = np.repeat(np.arange(self.tasks)[:, None], batch_size, axis=1)
+        return self._gather(task_ids, self._draw(task_ids, generator))
+
+    def _draw(self, task_ids: Int[np.ndarray, "a b"], generator: np.random.Generator) -> Int[np.ndarray, "a b"]:
+        filled = np.minimum(self.head + 1, self.capacity)
+        if not self.counts.all():
+            raise ValueError("every task needs a transition in the replay before it can be sampled")
+        index = task_ids * self.capacity + generator.integers(filled[task_ids])
+        # Slots that hold no transition (an episode's last observation, the newest one) are few: draw those again.
+        while True:
+            void = ~self.sampled[index]
+            if not void.any():
+                return index
+            tasks = task_ids[void]
+            index[void] = tasks * self.capacity + generator.integers(filled[tasks])
+
+    def _gather(self, task_ids: Int[np.ndarray, "a b"], index: Int[np.ndarray, "a b"]) -> Batch:
+        o, a = self.observation_dim, self.action_dim
+        rows = np.take(self.rows, index, axis=0)
+        wraps = (index + 1) % self.capacity == 0
+        successors = np.where(wraps, index + 1 - self.capacity, index + 1)
+        return Batch(
+            observations=rows[..., :o],
+            actions=rows[..., o : o + a],
+            rewards=rows[..., -2],
+            continues=rows[..., -1],
+            next_observations=np.take(self.rows, successors, axis=0)[..., :o],
+            task_ids=task_ids.astype(np.int32),
+        )
+
+    def since(self, heads: Int[np.ndarray, " tasks"]) -> dict[str, np.ndarray]:
+        """What was written from `heads` on, as arrays for a segment file; `load` puts it back."""
+        arrays: dict[str, np.ndarray] = {"begin": heads.copy(), "end": self.head.copy(), "open": self.open.copy()}
+        for task in range(self.tasks):
+            slots = self._slots(task, int(heads[task]), int(self.head[task]))
+            arrays[f"rows/{task}"], arrays[f"sampled/{task}"] = self.rows[slots], self.sampled[slots]
+        return arrays
+
+    def load(self, arrays: dict[str, np.ndarray]) -> None:
+        """Writes back what `since` gave. Segments are loaded in their order."""
+        for task in range(self.tasks):
+            slots = self._slots(task, int(arrays["begin"][task]), int(arrays["end"][task]))
+            self.rows[slots], self.sampled[slots] = arrays[f"rows/{task}"], arrays[f"sampled/{task}"]
+        self.head, self.open = arrays["end"].copy(), arrays["open"].copy()
+        self.counts = self.sampled.reshape(self.tasks, self.capacity).sum(axis=1)
+
+    def _slots(self, task: int, begin: int, end: int) -> Int[np.ndarray, " slots"]:
+        # The slot at `end` holds the newest observation; older laps of the ring are gone.
+        first = max(begin, end + 1 - self.capacity)
+        return task * self.capacity + np.arange(first, end + 1) % self.capacity
