@@ -1,0 +1,1 @@
+"""What a run needs around the training itself: its folder, checkpoints, logs, display and provenance."""

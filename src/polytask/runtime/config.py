@@ -1,0 +1,109 @@
+"""The configuration of a run: one frozen dataclass, its presets, and its form in config.json."""
+
+import dataclasses
+from typing import Any, Generic, Literal, TypeVar
+
+from polytask.agents.config import AGENT_CONFIGS, AgentConfig, BRCConfig, SACConfig
+from polytask.tasks.options import TaskOptions
+from polytask.tasks.spec import TaskSet, TaskSpec
+
+# What may differ when a run is resumed: none of these changes what is learned up to a given step.
+MAY_CHANGE = ("steps", "eval_every", "eval_episodes", "log_every", "tensorboard", "wandb")
+
+Preset = Literal["cpu", "paper", "quick"]
+AgentT = TypeVar("AgentT", bound=AgentConfig)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig(Generic[AgentT]):
+    """A training run. All step counts are environment steps per task."""
+
+    tasks: tuple[str, ...]
+    """Names, as `polytask tasks` lists them."""
+    agent: AgentT
+    task: TaskOptions = dataclasses.field(default_factory=TaskOptions)
+    seed: int = 0
+    steps: int = 100_000
+    """Environment steps per task."""
+    warmup_steps: int = 5_000
+    """Steps with uniformly random actions, before the first update."""
+    replay_capacity: int = 1_000_000
+    """Slots of the replay per task."""
+    engine: Literal["auto", "envpool", "process", "serial"] = "auto"
+    """What steps the tasks; auto takes for each what `polytask tasks` names."""
+    eval_every: int = 10_000
+    """Steps between evaluations; 0 evaluates never."""
+    eval_episodes: int = 10
+    """Episodes of each task in an evaluation."""
+    checkpoint_every: int = 10_000
+    """Steps between checkpoints. Every running episode ends there, resumed or not, so that a resumed run is exact."""
+    log_every: int = 1_000
+    """Steps between two lines of metrics."""
+    tensorboard: bool = True
+    """Log for TensorBoard."""
+    wandb: bool = False
+    """Log to Weights & Biases."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "checkpoint_every", "log_every", "eval_episodes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("warmup_steps", "eval_every"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} cannot be negative, but is {getattr(self, name)}")
+
+    def check_horizon(self, tasks: TaskSet) -> None:
+        """Raises ValueError if an episode could never end between two checkpoints."""
+        if tasks.horizon > self.checkpoint_every:
+            raise ValueError(
+                f"checkpoint_every={self.checkpoint_every} is shorter than an episode of {tasks.horizon} steps, and "
+                f"every checkpoint ends the running episodes; set --checkpoint-every to at least {tasks.horizon}"
+            )
+
+
+def preset(name: Preset, kind: str = "brc") -> TrainConfig[Any]:
+    """The configuration of a preset, on metaworld/mt10, with an agent of `kind`.
+
+    "cpu" learns MT10 on two cores in about an hour and is TrainConfig's defaults, "paper" has the sizes of the official
+    code, "quick" is a first look of about ten minutes. The SAC baseline has one size.
+    """
+    sizes: dict[Preset, dict[str, int]] = {
+        "cpu": {},
+        "paper": {"critic_width": 4096, "batch_size": 1024},
+        "quick": {"critic_width": 128},
+    }
+    agent = BRCConfig(**sizes[name]) if kind == "brc" else SACConfig()
+    config = TrainConfig(("metaworld/mt10",), agent)
+    if name != "quick":
+        return config
+    return dataclasses.replace(
+        config, steps=15_000, warmup_steps=2_000, eval_every=2_500, checkpoint_every=5_000, log_every=500
+    )
+
+
+def to_json(config: TrainConfig, tasks: TaskSet) -> dict[str, Any]:
+    """What config.json holds: the configuration, and under "specs" the resolved facts of the tasks."""
+    return {**dataclasses.asdict(config), "specs": [dataclasses.asdict(spec) for spec in tasks]}
+
+
+def from_json(content: dict[str, Any]) -> tuple[TrainConfig, TaskSet]:
+    """The inverse of `to_json`. Raises ValueError naming fields that this version does not know."""
+    content = dict(content)
+    specs = [
+        TaskSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in spec.items()})
+        for spec in content.pop("specs")
+    ]
+    agent = dict(content.pop("agent"))
+    kinds = {kind().kind: kind for kind in AGENT_CONFIGS}
+    if agent["kind"] not in kinds:
+        raise ValueError(f"unknown agent kind '{agent['kind']}'; this version knows {', '.join(kinds)}")
+    content["tasks"], content["task"] = tuple(content["tasks"]), _build(TaskOptions, content["task"])
+    content["agent"] = _build(kinds[agent["kind"]], agent)
+    return _build(TrainConfig, content), TaskSet(tuple(specs))
+
+
+def _build(kind: Any, content: dict[str, Any]) -> Any:
+    unknown = content.keys() - {field.name for field in dataclasses.fields(kind)}
+    if unknown:
+        raise ValueError(f"config.json has fields that this version does not know: {', '.join(sorted(unknown))}")
+    return kind(**content)

@@ -1,0 +1,134 @@
+"""The state of a training run, and how it is saved and brought back exactly."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from polytask import random
+from polytask.agents.base import Agent
+from polytask.replay import Replay, ReturnBounds
+from polytask.runtime import checkpoint, segments
+from polytask.runtime.config import TrainConfig
+from polytask.runtime.episodes import EpisodeRecord
+from polytask.stepping import Stepper
+from polytask.tasks.spec import TaskSet
+
+
+class Session:
+    """Everything that changes while a run trains; `step` counts environment steps per task.
+
+    At every scheduled checkpoint all environments are built anew from (seed, step). Between two of them the actions are
+    logged, so that a checkpoint at any other step (an interruption, the end) can be continued by repeating them.
+    """
+
+    def __init__(self, config: TrainConfig, tasks: TaskSet, agent: Agent, stepper: Stepper, run: Path) -> None:
+        self.config, self.tasks, self.agent, self.stepper, self.run = config, tasks, agent, stepper, run
+        self.step = 0
+        self.seconds: dict[str, float] = dict.fromkeys(("simulate", "sample", "update", "evaluate", "checkpoint"), 0.0)
+        self.state: Any = agent.init(random.key(config.seed, "init"))
+        self.replay = Replay(len(tasks), tasks.observation_dim, tasks.action_dim, config.replay_capacity)
+        self.bounds = ReturnBounds(tasks.discounts, tasks.horizon)
+        self.episodes = EpisodeRecord(len(tasks))
+        self.restarts = np.zeros(len(tasks), np.int64)
+        self.observations = np.zeros((len(tasks), tasks.observation_dim), np.float32)
+        self._boundary = 0
+        self._actions: list[Float32[np.ndarray, "tasks action"]] = []
+        self._segments: tuple[segments.SegmentRef, ...] = ()
+        self._segments_step = 0
+        self._segment_heads = self.replay.head.copy()
+
+    def start_episodes(self) -> None:
+        """Builds every environment anew; what follows depends on (seed, step) and the actions."""
+        self.replay.end_episodes()
+        self.bounds.end_episodes()
+        self.episodes.end_episodes()
+        self._boundary, self._actions = self.step, []
+        self.observations = self.stepper.reset(self._environment_seed())
+
+    def simulate(self, actions: Float32[np.ndarray, "tasks action"]) -> None:
+        """One step of every task, into the replay and the statistics. Raises TaskFailure; then nothing has changed."""
+        result = self.stepper.step(actions)
+        valid = ~result.restarted
+        self.replay.insert(
+            self.observations,
+            actions,
+            result.rewards,
+            result.terminated,
+            result.truncated,
+            result.next_observations,
+            valid,
+        )
+        bootstrap = getattr(self.config.agent, "truncation_bootstrap", "reward-mean")
+        value = self._truncation_value(result.next_observations) if bootstrap == "critic" else None
+        self.bounds.update(result.rewards, result.terminated, result.truncated, valid, value)
+        self.episodes.update(result)
+        self.restarts += result.restarted
+        self.observations = result.observations
+        self._actions.append(actions)
+        self.step += 1
+
+    def save(self) -> None:
+        """Writes a checkpoint of this step, and ends the running episodes if it is a scheduled one."""
+        scheduled = self.step % self.config.checkpoint_every == 0
+        if scheduled:
+            self.start_episodes()
+        if self._segments_step < self.step:
+            new = self.replay.since(self._segment_heads)
+            ref = segments.write_segment(self.run, self._segments_step, self.step, new)
+            self._segments = (*self._segments, ref)
+            self._segments_step, self._segment_heads = self.step, self.replay.head.copy()
+        counters = {"boundary": self._boundary, "actions": len(self._actions), "timing": self.seconds}
+        checkpoint.save(self.run, self.step, self._saved(), counters, self._segments)
+
+    def load(self, found: checkpoint.Checkpoint, warn: Callable[[str], object]) -> None:
+        """Takes over a checkpoint and brings the environments to where they were."""
+        self._boundary = found.counters["boundary"]
+        shape = (len(self.tasks), self.tasks.action_dim)
+        self._actions = [np.zeros(shape, np.float32)] * found.counters["actions"]
+        saved, counters = checkpoint.restore(found.path, self._saved())
+        self.state, self._actions = saved["agent"], list(saved["actions"])
+        self.bounds.load(saved["bounds"])
+        self.episodes.load(saved["episodes"])
+        self.restarts, self.observations = saved["restarts"], saved["observations"]
+        for ref in found.segments:
+            self.replay.load(segments.read_segment(self.run, ref))
+        self._segments, self._segments_step = found.segments, found.step
+        self._segment_heads = self.replay.head.copy()
+        self.step, self.seconds = found.step, counters["timing"]
+        self._repeat_actions(warn)
+
+    def _repeat_actions(self, warn: Callable[[str], object]) -> None:
+        observations = self.stepper.reset(self._environment_seed())
+        for actions in self._actions:
+            observations = self.stepper.step(actions).observations
+        if not np.array_equal(observations, self.observations):
+            warn(
+                f"a simulator did not repeat the {len(self._actions):,} steps before the checkpoint (was it restarted, "
+                f"or is it random?): new episodes begin, and the run goes on, but not bit for bit"
+            )
+            self.start_episodes()
+
+    def _environment_seed(self) -> int:
+        return random.integer(self.config.seed, "environment", self._boundary)
+
+    def _saved(self) -> dict[str, Any]:
+        return {
+            "agent": self.state,
+            "bounds": self.bounds.state(),
+            "episodes": self.episodes.state(),
+            "restarts": self.restarts,
+            "observations": self.observations,
+            "actions": np.array(self._actions, np.float32).reshape(-1, len(self.tasks), self.tasks.action_dim),
+        }
+
+    def _truncation_value(self, last: Float32[np.ndarray, "tasks observation"]) -> Callable[[int], float]:
+        def value(task: int) -> float:
+            key = random.key(self.config.seed, "truncation", self.step)
+            ids = np.array([task], np.int32)
+            bound = self.bounds.bound
+            return float(self.agent.values(self.state, last[task : task + 1], ids, bound, key)[0])
+
+        return value

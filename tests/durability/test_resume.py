@@ -1,0 +1,142 @@
+"""A run that is stopped, killed or damaged ends with the bits of one that is left alone."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from polytask.agents.config import BRCConfig
+from polytask.runtime.config import TrainConfig
+from polytask.runtime.diff import diff
+from polytask.runtime.storage import TEMPORARY
+from polytask.runtime.training import train
+
+PROBES = ("gym/tests.learning.probes:up", "gym/tests.learning.probes:truncates")
+SMALL = BRCConfig(critic_width=8, actor_width=8, batch_size=8, bins=11)
+
+
+def config(**changes):
+    base = {
+        "tasks": PROBES,
+        "agent": SMALL,
+        "steps": 90,
+        "warmup_steps": 20,
+        "replay_capacity": 64,  # wraps within the run
+        "checkpoint_every": 25,
+        "log_every": 15,
+        "eval_every": 30,
+        "eval_episodes": 1,
+        "tensorboard": False,
+    }
+    return TrainConfig(**{**base, **changes})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    run = tmp_path_factory.mktemp("whole") / "run"
+    assert train(config(), run)
+    return run
+
+
+def test_two_runs_of_one_seed_are_identical(whole, tmp_path):
+    train(config(), tmp_path / "again")
+    assert diff(whole, tmp_path / "again") == []
+
+
+def test_evaluating_never_changes_training(whole, tmp_path):
+    train(config(eval_every=0), tmp_path / "blind")
+    assert diff(whole, tmp_path / "blind") == []
+
+
+def test_other_seeds_differ(whole, tmp_path):
+    train(config(seed=1), tmp_path / "other")
+    assert diff(whole, tmp_path / "other") != []
+
+
+@pytest.mark.parametrize("stop_at", [40, 75])
+def test_stopped_between_and_at_checkpoints_then_resumed(whole, tmp_path, stop_at):
+    run = tmp_path / "stopped"
+    train(config(steps=stop_at), run)
+    assert train(config(), run)
+    assert diff(whole, run) == []
+    steps = [line for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert len(steps) == len((whole / "metrics.jsonl").read_text().splitlines())
+
+
+def test_a_damaged_checkpoint_costs_time_but_no_bit(whole, tmp_path, capsys):
+    run = tmp_path / "damaged"
+    train(config(steps=75), run)
+    arrays = run / "checkpoints" / "step_000000075" / "arrays.npz"
+    data = bytearray(arrays.read_bytes())
+    data[len(data) // 2] ^= 1
+    arrays.write_bytes(data)
+    assert train(config(), run)
+    assert "step_000000075" in capsys.readouterr().out
+    assert diff(whole, run) == []
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from polytask.agents.config import BRCConfig
+from polytask.runtime.config import TrainConfig
+from polytask.runtime.training import train
+from polytask.tasks.options import TaskOptions
+
+agent = BRCConfig(critic_width=8, actor_width=8, batch_size=8, bins=11)
+train(
+    TrainConfig(
+        tasks=tuple(sys.argv[3:]), agent=agent, task=TaskOptions(horizon=10), steps=2_400, warmup_steps=200, replay_capacity=1_500,
+        checkpoint_every=200, log_every=200, eval_every=0, tensorboard=False, engine=sys.argv[1],
+    ),
+    Path(sys.argv[2]),
+)
+"""
+
+
+def start(engine, run, tasks, cache):
+    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache)}
+    environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    command = [sys.executable, "-c", KILLED, engine, str(run), *tasks]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def wait_for(process, condition):
+    while process.poll() is None and not condition():
+        time.sleep(0.0005)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("engine", "tasks"),
+    [
+        ("serial", PROBES),
+        ("process", PROBES),
+        ("envpool", ("dmc/cartpole-swingup", "metaworld/reach-v3")),
+    ],
+)
+def test_killed_at_random_points_and_during_checkpoints(engine, tasks, tmp_path):
+    whole, killed, cache = tmp_path / "whole", tmp_path / "killed", tmp_path / "cache"
+    process = start(engine, whole, tasks, cache)
+    assert process.wait() == 0, process.stderr.read().decode()
+    generator = np.random.default_rng(0)
+    for attempt in range(4):
+        process = start(engine, killed, tasks, cache)
+        checkpoints = killed / "checkpoints"
+        before = len(list(checkpoints.glob("step_*"))) if checkpoints.exists() else 0
+        if attempt % 2:
+            # In the midst of writing a checkpoint: unfinished files carry a temporary name.
+            wait_for(process, lambda: any(killed.glob(f"*/{TEMPORARY}*")))
+        else:
+            wait_for(process, lambda before=before: checkpoints.exists() and any(checkpoints.glob("step_*")))
+            time.sleep(float(generator.uniform(0, 1.0)))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
+    process = start(engine, killed, tasks, cache)
+    assert process.wait() == 0, process.stderr.read().decode()
+    assert diff(whole, killed) == []
