@@ -1,0 +1,1 @@
+"""The protocol of evaluation, scores, and statistics over tasks and seeds."""

@@ -1,0 +1,118 @@
+"""The protocol of `polytask evaluate`: what is run, and how its episodes become numbers with intervals."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from polytask import random
+from polytask.evaluation.rollouts import Episodes, evaluate
+from polytask.evaluation.scores import has_score, score
+from polytask.evaluation.statistics import Estimate, stratified_bootstrap, task_mean, wilson_interval
+from polytask.policy import Policy
+from polytask.stepping import make_stepper
+from polytask.tasks.spec import TaskSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskEvaluation:
+    """What the episodes of one task say; all intervals are 95 % over these episodes, not over training seeds.
+
+    `success` has Wilson's interval and is None for a task without success; `returned` is the mean return, with a
+    bootstrap interval; `score` is the normalised score (`polytask.evaluation.scores`), None where it has none.
+    """
+
+    name: str
+    success: Estimate | None
+    returned: Estimate
+    score: Estimate | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """An evaluation of one policy; `mean` is over the tasks that have a score, None without any."""
+
+    step: int
+    seed: int
+    episodes: Episodes
+    tasks: tuple[TaskEvaluation, ...]
+    mean: Estimate | None
+
+
+def evaluate_policy(policy: Policy, episodes: int, seed: int = 0) -> Evaluation:
+    """Runs the policy's mode for `episodes` episodes of each task, in environments of its own.
+
+    The tasks are those of the run, fixed goals included; the result depends on the policy and the seed alone.
+    Raises ValueError if there are no episodes to run, and what `make_stepper` and stepping raise.
+    """
+    if episodes < 1:
+        raise ValueError(f"an evaluation takes at least one episode of each task, not {episodes}")
+    goal_seed = random.integer(policy.config.seed, "goals")
+    stepper = make_stepper(policy.tasks, policy.config.engine, goal_seed=goal_seed)
+    try:
+        found = evaluate(policy.act_in_all, stepper, episodes, random.integer(seed, "polytask evaluate"))
+    finally:
+        stepper.close()
+    return summarise(policy, found, seed)
+
+
+def summarise(policy: Policy, episodes: Episodes, seed: int) -> Evaluation:
+    """Numbers with intervals."""
+    tasks = tuple(
+        _task(spec, returns, successes)
+        for spec, returns, successes in zip(policy.tasks, episodes.returns, episodes.successes, strict=True)
+    )
+    scored = [row for row, spec in enumerate(policy.tasks) if has_score(spec)]
+    mean = None
+    if scored:
+        per_episode = [_scores(policy.tasks.specs[row], episodes.returns[row], episodes.successes[row]) for row in scored]
+        mean = _bootstrap(np.stack(per_episode, axis=1))
+    return Evaluation(policy.step, seed, episodes, tasks, mean)
+
+
+def to_json(evaluation: Evaluation) -> dict[str, Any]:
+    """What evaluation.json holds: the estimates, and every episode behind them."""
+    episodes = evaluation.episodes
+    return {
+        "step": evaluation.step,
+        "seed": evaluation.seed,
+        "episodes": episodes.returns.shape[1],
+        "mean_score": _plain(evaluation.mean),
+        "task": {
+            task.name: {
+                "success": _plain(task.success),
+                "return": _plain(task.returned),
+                "score": _plain(task.score),
+                "episodes": {
+                    "return": episodes.returns[row].tolist(),
+                    "length": episodes.lengths[row].tolist(),
+                    **({"success": episodes.successes[row].astype(int).tolist()} if task.success else {}),
+                },
+            }
+            for row, task in enumerate(evaluation.tasks)
+        },
+    }
+
+
+def _task(spec: TaskSpec, returns: np.ndarray, successes: np.ndarray) -> TaskEvaluation:
+    returned = _bootstrap(returns[:, None])
+    if spec.success != "none":
+        success = wilson_interval(int(successes.sum()), len(successes))
+        return TaskEvaluation(spec.name, success, returned, success)
+    normalised = _bootstrap(_scores(spec, returns, successes)[:, None]) if has_score(spec) else None
+    return TaskEvaluation(spec.name, None, returned, normalised)
+
+
+def _scores(spec: TaskSpec, returns: np.ndarray, successes: np.ndarray) -> np.ndarray:
+    """The score of each episode."""
+    return np.array([score(spec, [r], [s]) for r, s in zip(returns, successes, strict=True)], float)
+
+
+def _bootstrap(values: np.ndarray) -> Estimate:
+    return stratified_bootstrap(values, task_mean, rng=np.random.default_rng(0))
+
+
+def _plain(estimate: Estimate | None) -> dict[str, float | None] | None:
+    if estimate is None:
+        return None
+    return {name: value if np.isfinite(value) else None for name, value in estimate._asdict().items()}

@@ -1,0 +1,133 @@
+"""Videos of a policy, rendered off screen by the official simulators."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from polytask import random
+from polytask.policy import Policy
+from polytask.tasks.registry import make_env
+from polytask.tasks.spec import TaskSpec
+
+SIDE = 240  # pixels, about; large enough to see what happens, small enough for a software renderer
+FRAMES = 400  # at most; longer episodes are shown faster
+FRAMES_PER_SECOND = 30
+_PROBE = "import mujoco; context = mujoco.GLContext(64, 64); context.make_current(); context.free()"
+
+
+class VideoError(RuntimeError):
+    """Videos cannot be made here; the message says what to install."""
+
+
+def prepare(specs: tuple[TaskSpec, ...]) -> None:
+    """Checks that these tasks can be rendered here, and chooses MuJoCo's way to do it (MUJOCO_GL).
+
+    Raises VideoError naming the packages or libraries that are missing.
+    """
+    needed = {"metaworld": "metaworld", "dmc": "dm_control"}
+    modules = ["imageio_ffmpeg", *(needed[spec.suite] for spec in specs if spec.suite in needed)]
+    missing = sorted({module for module in modules if importlib.util.find_spec(module) is None})
+    if missing:
+        raise VideoError(
+            f"videos need packages that are not installed ({', '.join(missing)}): pip install 'polytask[official]'"
+        )
+    if importlib.util.find_spec("mujoco") is not None:
+        chosen = _working_gl()
+        if chosen is not None:
+            os.environ["MUJOCO_GL"] = chosen
+        elif any(spec.suite in needed for spec in specs):
+            raise VideoError(_no_gl())
+
+
+def record_episode(policy: Policy, task: str, out: Path, seed: int = 0) -> tuple[float, bool]:
+    """Films one episode of the policy's mode into the MP4 file `out`; returns its return, and whether it succeeded.
+
+    Call `prepare` first. Goals and initial state follow from `seed`; fixed goals are the run's own.
+    """
+    spec = policy.tasks.specs[policy.tasks.index(task)]
+    env = make_env(
+        spec, random.integer(seed, f"video/{task}"), random.integer(policy.config.seed, "goals"), render=True
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    total, success, ended, step = 0.0, False, False, 0
+    every = -(-spec.horizon // FRAMES)
+    try:
+        with _Film(out) as film:
+            observation, _ = env.reset()
+            film.add(_frame(env, task))
+            while not ended:
+                observation, reward, terminated, truncated, info = env.step(policy.act(observation, task))
+                total, success = total + float(reward), success or bool(info.get("success", 0.0))
+                ended, step = terminated or truncated, step + 1
+                if ended or step % every == 0:
+                    film.add(_frame(env, task))
+    finally:
+        env.close()
+    return total, success
+
+
+def file_name(task: str) -> str:
+    """The file of a task's video: "metaworld-reach-v3.mp4"."""
+    return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', task)}.mp4"
+
+
+def _frame(env: Any, task: str) -> UInt8[np.ndarray, "height width 3"]:
+    """What the camera sees, every so many pixels of it, so that a side has about SIDE."""
+    frame = env.render()
+    if not isinstance(frame, np.ndarray):
+        raise VideoError(f"task '{task}' renders no picture: its environment must take render_mode='rgb_array'")
+    every = max(1, round(max(frame.shape[:2]) / SIDE))
+    return np.ascontiguousarray(frame[::every, ::every])
+
+
+class _Film:
+    """An MP4 file that is written frame by frame, and opened at the first, which gives its size."""
+
+    def __init__(self, out: Path) -> None:
+        self._out, self._writer = out, None
+
+    def __enter__(self) -> "_Film":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def add(self, frame: UInt8[np.ndarray, "height width 3"]) -> None:
+        if self._writer is None:
+            import imageio_ffmpeg
+
+            height, width, _ = frame.shape
+            self._writer: Any = imageio_ffmpeg.write_frames(
+                str(self._out), (width, height), fps=FRAMES_PER_SECOND, macro_block_size=2
+            )
+            self._writer.send(None)
+        self._writer.send(frame)
+
+
+def _working_gl() -> str | None:
+    """The first of MuJoCo's ways to render that works; tried in another process, since a missing library may crash."""
+    own = os.environ.get("MUJOCO_GL")
+    for name in [own] if own else ["egl", "osmesa"]:
+        environment = {**os.environ, "MUJOCO_GL": name, "PYOPENGL_PLATFORM": name}
+        tried = subprocess.run([sys.executable, "-c", _PROBE], env=environment, capture_output=True, timeout=60)
+        if tried.returncode == 0:
+            return name
+    return None
+
+
+def _no_gl() -> str:
+    own = os.environ.get("MUJOCO_GL")
+    if own:
+        return f"MuJoCo cannot render with MUJOCO_GL={own}; unset it to have egl and osmesa tried"
+    return (
+        "MuJoCo cannot render here, since neither EGL nor OSMesa works. On Debian and Ubuntu: "
+        "apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri (or libosmesa6)"
+    )

@@ -1,0 +1,210 @@
+"""Reads run folders into plain arrays; a run that is young, cut off or odd gives notes rather than errors."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from polytask.evaluation.scores import score
+from polytask.tasks.spec import TaskSpec
+
+TASK_METRICS = (
+    "critic_loss",
+    "entropy",
+    "critic_gradient_norm",
+    "actor_gradient_norm",
+    "q_mean",
+    "return_scale",
+    "return_bound",
+    "restarts",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluations:
+    """Means over episodes, and counts; NaN where an evaluation lacks a task or a number."""
+
+    steps: Int[np.ndarray, " evaluations"]
+    returns: Float[np.ndarray, "evaluations tasks"]
+    success: Float[np.ndarray, "evaluations tasks"]
+    scores: Float[np.ndarray, "evaluations tasks"]
+    episodes: Int[np.ndarray, "evaluations tasks"]
+    embedding: Float[np.ndarray, "tasks features"] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Metrics:
+    """What training logged, at `steps` (environment steps per task); NaN where something is missing."""
+
+    steps: Int[np.ndarray, " rows"]
+    values: dict[str, Float[np.ndarray, " rows"]]
+    tasks: dict[str, Float[np.ndarray, "rows tasks"]]
+    time: dict[str, float]
+
+    def last(self, name: str) -> float:
+        """The latest finite value; NaN if there is none."""
+        values = self.values.get(name, np.array([]))
+        finite = values[np.isfinite(values)]
+        return float(finite[-1]) if finite.size else math.nan
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    path: Path
+    config: dict[str, Any]
+    provenance: dict[str, Any]
+    specs: tuple[TaskSpec, ...]
+    evaluations: Evaluations
+    metrics: Metrics
+    seconds: float
+    notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @property
+    def seed(self) -> str:
+        return str(self.config.get("seed", "?"))
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else math.nan
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _read_json(path: Path, notes: list[str]) -> dict[str, Any]:
+    try:
+        return _dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        notes.append(f"{path.name} is missing")
+    except ValueError:
+        notes.append(f"{path.name} is not valid JSON and was left out")
+    return {}
+
+
+def _read_lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
+    """The objects of a JSON-lines file, one for each step, in order; after a resume the later line of a step counts."""
+    if not path.exists():
+        notes.append(f"{path.name} is missing")
+        return []
+    by_step: dict[int, dict[str, Any]] = {}
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    for index, line in enumerate(lines):
+        try:
+            row = json.loads(line)
+            by_step[int(row["step"])] = row
+        except (ValueError, KeyError, TypeError):
+            if index == len(lines) - 1:
+                notes.append(
+                    f"the last line of {path.name} was cut off and left out (the run stopped while writing it)"
+                )
+            elif line.strip():
+                notes.append(f"line {index + 1} of {path.name} could not be read and was left out")
+    return [by_step[step] for step in sorted(by_step)]
+
+
+def _spec(facts: dict[str, Any]) -> TaskSpec:
+    known = {f.name for f in dataclasses.fields(TaskSpec)}
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in facts.items() if k in known}
+    name = str(given.get("name", "?"))
+    suite = name.split("/", 1)[0]
+    defaults: dict[str, Any] = {
+        "name": name,
+        "suite": suite if suite in ("metaworld", "dmc") else "gym",
+        "observation_dim": 0,
+        "action_low": (),
+        "action_high": (),
+        "horizon": 0,
+    }
+    return TaskSpec(**(defaults | given))
+
+
+def _specs(config: dict[str, Any], evaluations: list[dict[str, Any]]) -> tuple[TaskSpec, ...]:
+    """From the config; failing that, from what was evaluated."""
+    given = config.get("specs")
+    if isinstance(given, list) and given:
+        return tuple(_spec(_dict(s)) for s in given)
+    names: dict[str, str] = {}
+    for row in evaluations:
+        task = _dict(row.get("task"))
+        judged = _dict(task.get("success"))
+        names |= {n: "any-step" if n in judged else "none" for n in _dict(task.get("return"))}
+    return tuple(_spec({"name": name, "success": success}) for name, success in names.items())
+
+
+def _episodes(task: dict[str, Any], measure: str, name: str) -> list[float]:
+    given = _dict(task.get(measure)).get(name)
+    values = given if isinstance(given, list) else [given]
+    return [x for x in map(_number, values) if math.isfinite(x)]
+
+
+def _evaluations(rows: list[dict[str, Any]], specs: tuple[TaskSpec, ...]) -> Evaluations:
+    shape = (len(rows), len(specs))
+    returns, success, scores = np.full((3, *shape), np.nan)
+    episodes = np.zeros(shape, int)
+    embedding = None
+    for e, row in enumerate(rows):
+        task = _dict(row.get("task"))
+        for t, spec in enumerate(specs):
+            got, won = _episodes(task, "return", spec.name), _episodes(task, "success", spec.name)
+            returns[e, t] = np.mean(got) if got else math.nan
+            success[e, t] = np.mean(won) if won else math.nan
+            scores[e, t] = _number(score(spec, got, won))
+            episodes[e, t] = len(won) if spec.success != "none" else len(got)
+        vectors = _dict(row.get("embedding"))
+        if vectors and all(isinstance(vectors.get(s.name), list) for s in specs):
+            embedding = np.array([vectors[s.name] for s in specs], np.float64)
+    steps = np.array([row["step"] for row in rows], int)
+    return Evaluations(steps, returns, success, scores, episodes, embedding)
+
+
+def _metrics(rows: list[dict[str, Any]], specs: tuple[TaskSpec, ...]) -> Metrics:
+    names = {k for row in rows for k, v in row.items() if isinstance(v, (int, float))}
+    per_task = [_dict(row.get("task")) for row in rows]
+    tasks = {
+        metric: np.array([[_number(_dict(task.get(metric)).get(s.name)) for s in specs] for task in per_task])
+        for metric in TASK_METRICS
+        if any(_dict(task.get(metric)) for task in per_task)
+    }
+    return Metrics(
+        steps=np.array([row["step"] for row in rows], int),
+        values={name: np.array([_number(row.get(name)) for row in rows]) for name in sorted(names)},
+        tasks=tasks,
+        time={k: _number(v) for k, v in _dict(rows[-1].get("time")).items()} if rows else {},
+    )
+
+
+def read_run(path: Path) -> Run:
+    """Everything the report needs from a run folder.
+
+    Raises ValueError if the folder holds neither config.json, metrics.jsonl nor evaluations.jsonl.
+    """
+    if not any((path / name).exists() for name in ("config.json", "metrics.jsonl", "evaluations.jsonl")):
+        raise ValueError(
+            f"{path} is not a run folder (no config.json in it); give the folder that `polytask train` made"
+        )
+    notes: list[str] = []
+    config = _read_json(path / "config.json", notes)
+    evaluated = _read_lines(path / "evaluations.jsonl", notes)
+    logged = _read_lines(path / "metrics.jsonl", notes)
+    specs = _specs(config, evaluated)
+    if not specs:
+        notes.append("neither config.json nor evaluations.jsonl names a task")
+    return Run(
+        path=path,
+        config=config,
+        provenance=_read_json(path / "provenance.json", notes),
+        specs=specs,
+        evaluations=_evaluations(evaluated, specs),
+        metrics=_metrics(logged, specs),
+        seconds=max((_number(row.get("seconds")) for row in (*evaluated[-1:], *logged[-1:])), default=math.nan),
+        notes=tuple(notes),
+    )

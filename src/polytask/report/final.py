@@ -1,0 +1,146 @@
+"""The final table of every method, and the comparison of methods."""
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+from polytask.evaluation.statistics import Estimate
+from polytask.report import html, text
+from polytask.report.material import Material
+from polytask.report.methods import Method
+from polytask.report.published import Published
+from polytask.report.results import MethodResult, TaskResult, compare, task_scores
+
+
+def _interval_cell(task: TaskResult, said_above: bool) -> str:
+    if math.isnan(task.score.value):
+        return text.MISSING
+    if not task.score.has_interval:
+        return f"<small>{escape(task.over)}</small>"
+    return text.bounds(task.score) + ("" if said_above else f" <small>{escape(task.over)}</small>")
+
+
+def _seeds(count: int) -> str:
+    return "one seed" if count == 1 else f"{count} seeds"
+
+
+def _task_table(method: Method, result: MethodResult, published: Published | None, names: dict[str, str]) -> str:
+    success = any(math.isfinite(t.success) for t in result.tasks)
+    # Where every score is a success rate, one column says both.
+    same = success and all(s.success != "none" for s in method.specs)
+    point = published.index_at(result.step) if published else None
+    overs = {t.over for t in result.tasks if t.score.has_interval}
+    one_over = len(overs) == 1
+    theirs = (
+        f"{escape(published.label)}, {text.steps(int(published.steps[point]))}"
+        if published and point is not None
+        else ""
+    )
+    columns = (
+        ("Task", "", True),
+        ("Success = score" if same else "Success", "n", success),
+        ("Score", "n", not same),
+        ("Score from 0 to 1", "fill", True),
+        (f"95 % over {min(overs)}" if one_over else "95 % interval", "n", True),
+        (theirs, "n", bool(theirs)),
+        ("Return", "n", True),
+    )
+    rows = []
+    for task in result.tasks:
+        row = [escape(names[task.name]), text.score(task.success), text.score(task.score.value)]
+        row += [html.score_bar(*task.score, task.published if theirs else None), _interval_cell(task, one_over)]
+        rows.append([*row, text.score(task.published), text.number(task.returned)])
+    mean = text.score(result.mean.value)
+    beside = float(published.mean[point]) if theirs and published and published.mean is not None else None
+    over = text.bounds(result.mean) if result.mean.has_interval else f"<small>{_seeds(len(method.seeds))}</small>"
+    bar = html.score_bar(*result.mean, beside)
+    rows.append(["Mean", mean if same else "", mean, bar, over, text.score(beside) if beside is not None else "", ""])
+    kept = [[cell for cell, column in zip(row, columns, strict=True) if column[2]] for row in rows]
+    return html.table([c[0] for c in columns if c[2]], kept, [c[1] for c in columns if c[2]], total=True)
+
+
+def _side_by_side(material: Material) -> str:
+    """One row per task that all methods share, one column per method, at the last step that all share."""
+    assert material.step is not None
+    evaluated = [(i, m) for i, m in enumerate(material.methods) if m.steps.size]
+    found = [task_scores(m, material.step, material.shared) for _, m in evaluated]
+    references = material.references()
+    point = references[0].index_at(material.step) if references else None
+    columns = [("Task", ""), *((escape(m.label), "n") for _, m in evaluated), ("Score from 0 to 1", "fill")]
+    if point is not None:
+        columns.append((f"{escape(references[0].label)}, {text.steps(int(references[0].steps[point]))}", "n"))
+    rows = []
+    for t, name in enumerate(material.shared):
+        known = references[0].tasks.get(name) if point is not None else None
+        published = float(known[point]) if known is not None else None
+        colours = [f"--s{i % 6 + 1}" for i, _ in evaluated]
+        bars = [html.score_bar(*f[t], published, c, slim=True) for f, c in zip(found, colours, strict=True)]
+        row = [escape(material.names[name]), *(text.score(f[t].value) for f in found), "".join(bars)]
+        rows.append(row + ([text.score(published)] if point is not None else []))
+    caption = (
+        f"Every task's score at {text.steps(material.step)} steps per task, the last evaluation that all methods share."
+    )
+    ticks = ", the tick the published score" if point is not None else ""
+    key = f"Bars are in the order and the colours of the methods, their lines 95 % intervals over seeds{ticks}."
+    table = html.table([c[0] for c in columns], rows, [c[1] for c in columns])
+    colours = html.legend([(f"--s{i % 6 + 1}", m.label, "solid") for i, m in evaluated])
+    return html.figure(colours + table, caption, key)
+
+
+def results(material: Material) -> str:
+    several = len(material.methods) > 1
+    parts = [_side_by_side(material)] if several and material.step is not None and material.shared else []
+    for method, result, published in zip(material.methods, material.results, material.published, strict=True):
+        if result is None:
+            whose = method.label if several else "this run"
+            parts.append(html.missing(f"There is no table: {whose} has not been evaluated yet (see --eval-every)."))
+            continue
+        caption = (
+            f"At the last checkpoint evaluated, {text.steps(result.step)} steps per task; never the best of the run."
+        )
+        if any(t.over.endswith(("episode", "episodes")) for t in result.tasks):
+            caption += " With one seed, the interval is over the episodes of this evaluation (Wilson), not over seeds."
+        marks = ["the line in a bar is its interval"] if any(t.score.has_interval for t in result.tasks) else []
+        if published is not None and published.index_at(result.step) is not None:
+            marks.append("the orange tick is the published score")
+        key = f"{', '.join(marks).capitalize()}." if marks else ""
+        table = html.figure(_task_table(method, result, published, material.names), caption, key)
+        parts.append(html.details(f"{method.label}, with returns and intervals", table) if several else table)
+    return html.section("results", "Final results by task", *parts)
+
+
+def _estimate_cell(estimate: Estimate | None) -> str:
+    if estimate is None or math.isnan(estimate.value):
+        return text.MISSING
+    bounds = text.bounds(estimate) if estimate.has_interval else "no interval"
+    return f"{text.score(estimate.value)} <small>{bounds}</small>"
+
+
+def comparison(material: Material) -> str:
+    """Methods against the first one; nothing where there is only one."""
+    if len(material.methods) < 2:
+        return ""
+    evaluated: Sequence[Method] = [m for m in material.methods if m.steps.size]
+    if material.step is None or not material.shared or len(evaluated) < 2:
+        why = "they share no evaluation step" if material.step is None else "they share no task with a score"
+        return html.section("comparison", "Comparison", html.missing(f"The methods cannot be compared: {why}."))
+    found = compare(evaluated, material.step, material.shared)
+    with_delta = any(math.isfinite(c.delta_m) for c in found)
+    head = ["Method", "Seeds", "Mean score", "IQM", f"P(better than {escape(evaluated[0].label)})"]
+    rows = []
+    for method, c in zip(evaluated, found, strict=True):
+        row = [escape(method.label), str(len(method.seeds)), _estimate_cell(c.mean), _estimate_cell(c.iqm)]
+        row += [
+            _estimate_cell(c.improvement),
+            f"{c.delta_m:+.1%}".replace("-", "−") if math.isfinite(c.delta_m) else text.MISSING,
+        ]
+        rows.append(row if with_delta else row[:-1])
+    head += ["Δm against single-task"] if with_delta else []
+    best = max(zip(evaluated, found, strict=True), key=lambda pair: pair[1].mean.value)
+    caption = (
+        f"{best[0].label} has the highest mean score at {text.steps(material.step)} steps per task, the last "
+        f"evaluation that all share, over the {text.plural(len(material.shared), 'task')} that all have; the small "
+        "numbers are 95 % intervals over seeds, and P is the chance that a run beats one of the first method on a task."
+    )
+    table = html.table(head, rows, ["", *["n"] * (len(head) - 1)])
+    return html.section("comparison", "Comparison", html.figure(table, caption))

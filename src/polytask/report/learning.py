@@ -1,0 +1,248 @@
+"""Learning curves over all tasks and by task, and the heat map of scores over time."""
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+
+from polytask.evaluation.statistics import Curve, Statistic, aggregate_curve, interquartile_mean, task_mean
+from polytask.report import figures, html, text
+from polytask.report.figures import Line, plain
+from polytask.report.material import Material, score_word, shared_scores
+from polytask.report.methods import Method
+from polytask.report.plot import MUTED, series_style
+from polytask.report.published import Published
+from polytask.report.results import rng
+
+_DASHES = ((0, (4, 2)), (0, (1, 1.5)))
+
+
+def _published_style(index: int) -> dict:
+    return {"color": MUTED, "linestyle": _DASHES[index % 2], "linewidth": 1.6}
+
+
+def curve_legend(material: Material, references: Sequence[Published]) -> str:
+    several = len(material.methods) > 1
+    whose = "this run" if len(material.methods[0].runs) == 1 else f"these {len(material.methods[0].runs)} runs"
+    entries = [(f"--s{i % 6 + 1}", m.label if several else whose, "solid") for i, m in enumerate(material.methods)]
+    dashes = ("dashed", "dotted")
+    return html.legend(entries + [("--muted", p.label, dashes[i % 2]) for i, p in enumerate(references)])
+
+
+def _method_lines(material: Material, statistic: Statistic) -> list[Line]:
+    lines = []
+    for index, method in enumerate(material.methods):
+        if not method.steps.size:
+            continue
+        scores = shared_scores(method, material.shared)
+        curve = aggregate_curve(scores, statistic, rng=rng())
+        seeds = [np.array([float(statistic(one[None, :, e])) for e in range(method.steps.size)]) for one in scores]
+        own = f"{text.plural(len(method.seeds), 'seed')}" if len(material.methods) == 1 else method.label
+        label = own if len(own) < 26 else f"{own[:24]}…"
+        lines.append(Line(method.steps, curve, series_style(index), label, seeds if len(seeds) > 1 else ()))
+    return lines
+
+
+def _published_lines(references: Sequence[Published], which: str, last: int) -> list[Line]:
+    lines = []
+    for index, published in enumerate(references):
+        values, bounds = (
+            (published.mean, published.mean_bounds) if which == "mean" else (published.iqm, published.iqm_bounds)
+        )
+        shown = published.steps <= last
+        if values is None or not shown.any():
+            continue
+        curve = plain(values[shown]) if bounds is None else Curve(values[shown], bounds[0, shown], bounds[1, shown])
+        lines.append(Line(published.steps[shown], curve, _published_style(index), published.label))
+    return lines
+
+
+def _both_widths(lines: Sequence[Line], last: int, unit: str, title: str) -> str:
+    wide, narrow = (figures.aggregate(lines, last, unit, title, wide=w) for w in (True, False))
+    return f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
+
+
+def _aggregate_caption(lines: Sequence[Line], references: Sequence[Line], name: str, tasks: int, last: int) -> str:
+    values = lines[0].curve.value
+    if len(lines) > 1:
+        said = (
+            f"{name} over the {text.plural(tasks, 'task')} that all methods share, to {text.steps(last)} steps per task"
+        )
+    elif len(values) == 1:
+        said = (
+            f"{name} over {text.plural(tasks, 'task')} at the one evaluation so far is {text.score(float(values[0]))}"
+        )
+    else:
+        verb = "rises" if values[-1] > values[0] else "goes"
+        said = f"{name} over {text.plural(tasks, 'task')} {verb} from {text.score(float(values[0]))} to "
+        said += f"{text.score(float(values[-1]))} at {text.steps(last)} steps per task"
+    if references:
+        said += "; broken lines are what was published"
+    if any(line.curve.has_interval for line in lines):
+        return f"{said}. Bands are 95 % stratified-bootstrap intervals over seeds, thin lines single seeds."
+    return f"{said}. There is one seed, so no band."
+
+
+def _protocol(material: Material, references: Sequence[Published]) -> str:
+    """Says in what the published runs differ from these."""
+    if not references:
+        return ""
+    specs = material.specs
+    facts = []
+    for word, values in (
+        ("goals", {s.goals for s in specs if s.goals}),
+        ("reward", {s.reward_version for s in specs if s.reward_version}),
+        ("horizon", {str(s.horizon) for s in specs if s.horizon}),
+    ):
+        if values:
+            facts.append(f"{word} {'/'.join(sorted(values))}")
+    ours = f"Here: {text.plural(len(specs), 'task')}{', ' if facts else ''}{', '.join(facts)}. "
+    theirs = " ".join(f"{p.label}: {p.protocol}; {p.seeds} seeds." for p in references)
+    return html.paragraph(
+        f"The protocols differ, so read the distance with care. {ours}{theirs} Source: {references[0].source}.",
+        "protocol",
+    )
+
+
+def aggregate(material: Material) -> str:
+    if not any(m.steps.size for m in material.methods):
+        body = html.missing("There is no learning curve: no evaluation has been recorded yet.")
+    elif not material.shared:
+        body = html.missing(
+            "There is no aggregate curve: no task has a score (a success rule or a score range) that all methods share."
+        )
+    else:
+        body = _aggregate_charts(material)
+    return html.section("learning", "Learning, all tasks together", body)
+
+
+def _aggregate_charts(material: Material) -> str:
+    references, last = material.references(), material.last_evaluation
+    word = score_word([s for s in material.specs if s.name in material.shared])
+    drawn = [p for p in references if p.steps[0] <= last]
+    parts = [_protocol(material, drawn)]
+    wanted: list[tuple[str, str, Statistic]] = [("Mean", "mean", task_mean)]
+    if any(len(m.seeds) > 1 for m in material.methods):
+        wanted.insert(0, ("Interquartile mean (IQM)", "iqm", interquartile_mean))
+    for name, which, statistic in wanted:
+        ours, theirs = _method_lines(material, statistic), _published_lines(references, which, last)
+        chart = _both_widths(
+            [*ours, *theirs], last, f"{'IQM' if which == 'iqm' else 'mean'} {word}", f"{name} {word} over steps"
+        )
+        caption = _aggregate_caption(ours, theirs, f"{name} {word}", len(material.shared), last)
+        legend = f'<div class="narrow">{curve_legend(material, references if theirs else [])}</div>'
+        parts.append(html.figure(legend + chart, caption))
+    left_out = [material.names[s.name] for s in material.specs if s.name not in material.shared]
+    if left_out:
+        parts.append(html.missing(f"Left out, for want of a score that all methods have: {text.listed(left_out)}."))
+    if references and last < references[0].steps[0]:
+        first = text.steps(int(references[0].steps[0]))
+        parts.append(html.missing(f"The published curve starts at {first} steps, after this run's last evaluation."))
+    return "".join(parts)
+
+
+def _seed_mean(values: np.ndarray) -> np.ndarray:
+    """(seeds, evaluations) to (evaluations,), without warnings where all seeds are missing."""
+    return np.array([float(task_mean(values[:, [e]])) for e in range(values.shape[1])])
+
+
+def _task_lines(material: Material, name: str, scored: bool, references: Sequence[Published]) -> list[Line]:
+    lines = []
+    for index, published in enumerate(references):
+        shown = published.steps <= material.last_evaluation
+        if name in published.tasks and shown.any():
+            lines.append(Line(published.steps[shown], plain(published.tasks[name][shown]), _published_style(index)))
+    for index, method in enumerate(material.methods):
+        if name not in method.names or not method.steps.size:
+            continue
+        values = (method.scores if scored else method.returns)[:, method.names.index(name)]
+        thin = list(values) if len(values) > 1 and len(material.methods) == 1 else ()
+        lines.append(Line(method.steps, plain(_seed_mean(values)), series_style(index), method.label, thin))
+    return lines
+
+
+def by_task(material: Material) -> str:
+    """Small multiples of every task: scores on a shared axis, then tasks that have returns only, each on its own."""
+    if not any(m.steps.size for m in material.methods):
+        return html.section("tasks", "Learning, task by task", html.missing("No evaluation has been recorded yet."))
+    reached = [p for p in material.published if p and p.steps[0] <= material.last_evaluation]
+    references = list({p.label: p for p in reached}.values())
+    has_score = {
+        n
+        for m in material.methods
+        for n, s in zip(m.names, m.scores.swapaxes(0, 1), strict=True)
+        if np.isfinite(s).any()
+    }
+    parts = [curve_legend(material, references)]
+    for scored in (True, False):
+        tasks = [s.name for s in material.specs if (s.name in has_score) == scored]
+        if not tasks:
+            continue
+        lines = {n: _task_lines(material, n, scored, references if scored else []) for n in tasks}
+        common = figures.score_limits(*(v for m in material.methods for v in (m.scores,))) if scored else None
+        charts = [
+            figures.task_panel(lines[n], material.last_evaluation, common or _own_limits(lines[n]), material.names[n])
+            for n in tasks
+        ]
+        parts.append(html.figure(html.grid(charts, small=True), _task_caption(material, tasks, scored)))
+    return html.section("tasks", "Learning, task by task", *parts)
+
+
+def _own_limits(lines: Sequence[Line]) -> tuple[float, float]:
+    values = np.concatenate([line.curve.value for line in lines])
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return 0.0, 1.0
+    pad = 0.08 * (finite.max() - finite.min()) or 0.5
+    return float(finite.min() - pad), float(finite.max() + pad)
+
+
+def _task_caption(material: Material, tasks: Sequence[str], scored: bool) -> str:
+    if not scored:
+        return (
+            "Mean return against environment steps per task, each on its own scale: these tasks have no common score."
+        )
+    word = score_word([s for s in material.specs if s.name in tasks])
+    result = material.results[0]
+    ends = {t.name: t.score.value for t in result.tasks if t.name in tasks} if result else {}
+    high = [material.names[n] for n, v in ends.items() if v >= 0.9]
+    low = [material.names[n] for n, v in ends.items() if v <= 0.1]
+    said = f"{word.capitalize()} (0 to 1) against environment steps per task: "
+    said += f"{len(high)} of {len(ends)} end at 0.9 or more"
+    said += f", {text.listed(low)} at 0.1 or less" if low else ", none at 0.1 or less"
+    return said + " (of the first method)." if len(material.methods) > 1 else said + "."
+
+
+def heat(material: Material) -> str:
+    parts = []
+    for method in material.methods:
+        known = np.asarray(np.isfinite(method.scores).any((0, 2)))
+        if len(material.methods) > 1:
+            parts.append(f"<h3>{escape(method.label)}</h3>")
+        if not known.any():
+            why = "no evaluation has been recorded yet" if not method.steps.size else "no task has a score from 0 to 1"
+            parts.append(html.missing(f"There is no heat map: {why}."))
+            continue
+        parts.append(_heat_figure(method, known, material))
+    return html.section("heat", "Which tasks are learned when", *parts)
+
+
+def _heat_figure(method: Method, known: np.ndarray, material: Material) -> str:
+    values = np.stack([_seed_mean(method.scores[:, t]) for t in np.flatnonzero(known)])
+    names = [material.names[n] for n, k in zip(method.names, known, strict=True) if k]
+    # Early learners on top: the mean over the whole run is the area under the curve.
+    area = np.where(np.isnan(values), 0, values).mean(1)
+    order = np.lexsort((-values[:, -1], -area))
+    content = html.heat_map(values[order], [names[i] for i in order], [text.steps(s) for s in method.steps.tolist()])
+    word = score_word([s for s, k in zip(method.specs, known, strict=True) if k])
+    never = [names[i] for i in order if not (values[i] >= 0.5).any()]
+    if values.shape[1] == 1:
+        said = "One evaluation so far, best task on top"
+    elif len(never) == len(names):
+        said = "No task has reached 0.5 so far"
+    elif never:
+        said = f"{names[order[0]]} is learned first, while {text.listed(never)} never reached 0.5"
+    else:
+        said = f"{names[order[0]]} is learned first" + (f", {names[order[-1]]} last" if len(names) > 1 else "")
+    caption = f"{said}: darker is a higher {word}, and time runs to the right."
+    return html.figure(content + '<p class="note">0<span class="scale up"></span>1</p>', caption)

@@ -1,0 +1,52 @@
+"""Puts the sections together and writes the file."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from polytask.report import embedding, final, html, learning, overview, system, training
+from polytask.report.material import gather
+
+_CONTENTS = (
+    ("comparison", "Comparison"),
+    ("results", "Final results"),
+    ("learning", "Learning"),
+    ("tasks", "By task"),
+    ("heat", "Heat map"),
+    ("training", "Training"),
+    ("embedding", "Embeddings"),
+    ("system", "Time and memory"),
+    ("config", "Config"),
+)
+
+
+def write_report(runs: Sequence[Path], out: Path) -> Path:
+    """Writes one self-contained HTML file about one or more run folders, and returns its path.
+
+    Runs whose configs are equal but for the seed are seeds of one method; other configs are compared, the first being
+    the one to beat. Runs of one task each that differ only in the task are together one method, single-task training.
+    The file needs no network and no script. What a run does not hold is named in the report.
+    Raises ValueError if no run is given or a folder is not a run folder, OSError if `out` cannot be written.
+    """
+    material = gather(runs)
+    sections = [
+        final.comparison(material),
+        final.results(material),
+        learning.aggregate(material),
+        learning.by_task(material),
+        learning.heat(material),
+        training.training(material),
+        embedding.embedding(material),
+        system.system(material),
+        system.configuration(material),
+    ]
+    links = [f'<a href="#{i}">{t}</a>' for (i, t), s in zip(_CONTENTS, sections, strict=True) if s]
+    footer = (
+        "<footer>Made by polytask. Scores are at a fixed last checkpoint; docs/statistics.md says how the intervals "
+        "are made.</footer>"
+    )
+    body = overview.header(material) + f"<nav>{''.join(links)}</nav>" + "".join(sections) + footer
+    # A reader, or a crash, never sees half a report.
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+    temporary.write_text(html.page(f"polytask: {overview.page_title(material)}", body), encoding="utf-8")
+    return temporary.replace(out)

@@ -1,0 +1,118 @@
+"""What training logged: losses, entropy, temperature, gradient norms, values; for the agent and for its tasks."""
+
+import numpy as np
+
+from polytask.report import figures, html, text
+from polytask.report.figures import Line, plain
+from polytask.report.learning import curve_legend
+from polytask.report.material import Material
+from polytask.report.methods import Method
+from polytask.report.plot import series_style
+
+# What every agent logs about itself: key, and title with its unit.
+EXPECTED = (
+    ("critic_loss", "Critic loss"),
+    ("actor_loss", "Actor loss"),
+    ("entropy", "Policy entropy (nats)"),
+    ("temperature", "Temperature α"),
+    ("critic_gradient_norm", "Critic gradient norm"),
+    ("actor_gradient_norm", "Actor gradient norm"),
+    ("parameter_norm", "Parameter norm"),
+)
+# What some agents log about their tasks.
+PANELS = (
+    *EXPECTED,
+    ("q_mean", "Mean Q (normalised return)"),
+    ("return_scale", "Return scale (raw reward units)"),
+    ("return_bound", "Largest return seen (raw reward units)"),
+)
+
+
+def _nan_mean(stack: np.ndarray) -> np.ndarray:
+    known = np.isfinite(stack)
+    count = known.sum(0)
+    total = np.where(known, stack, 0.0).sum(0)
+    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+
+
+def _aligned(method: Method, pick) -> tuple[np.ndarray, np.ndarray] | None:
+    """The runs' values at the steps that all runs logged, stacked as (runs, rows, ...)."""
+    found = [(r.metrics.steps, values) for r in method.runs if (values := pick(r)) is not None and len(values)]
+    if not found:
+        return None
+    steps = found[0][0]
+    for other, _ in found[1:]:
+        steps = np.intersect1d(steps, other)
+    return steps, np.stack([values[np.isin(own, steps)] for own, values in found])
+
+
+def _line(method: Method, index: int, key: str) -> Line | None:
+    aligned = _aligned(method, lambda run: run.metrics.values.get(key))
+    if aligned is None or not np.isfinite(aligned[1]).any():
+        return None
+    steps, values = aligned
+    seeds = list(values) if len(values) > 1 else ()
+    return Line(steps, plain(_nan_mean(values)), series_style(index), method.label, seeds)
+
+
+def _tasks(method: Method, key: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """(rows,) and (rows, tasks): each task's metric, averaged over the seeds."""
+
+    def pick(run):
+        values = run.metrics.tasks.get(key)
+        if values is None or not np.isfinite(values).any():
+            return None
+        columns = np.full((len(values), len(method.specs)), np.nan)
+        columns[:, [method.names.index(s.name) for s in run.specs]] = values
+        return columns
+
+    aligned = _aligned(method, pick)
+    return None if aligned is None else (aligned[0], _nan_mean(aligned[1]))
+
+
+def _panel(method: Method, index: int, key: str, title: str, material: Material) -> str | None:
+    """The agent's line with its tasks behind it; the mean over tasks where only tasks were logged."""
+    line, tasks = _line(method, index, key), _tasks(method, key)
+    if tasks is not None and len(method.specs) > 1:
+        line = line or Line(tasks[0], plain(_nan_mean(tasks[1].T)), series_style(index), method.label)
+        # Tasks and agent are logged in the same rows; where they are not, only the agent's line can be drawn.
+        per_task = tasks[1] if len(line.steps) == len(tasks[0]) else None
+    elif tasks is not None:
+        line, per_task = line or Line(tasks[0], plain(tasks[1][:, 0]), series_style(index), method.label), None
+    else:
+        per_task = None
+    if line is None or not line.steps.size:
+        return None
+    names = [material.names[n] for n in method.names]
+    return figures.metric_panel([line], per_task, names, material.last_step, title)
+
+
+def _method_panels(method: Method, index: int, material: Material) -> str:
+    charts = [c for key, title in PANELS if (c := _panel(method, index, key, title, material))]
+    absent = [title for key, title in EXPECTED if _line(method, index, key) is None and _tasks(method, key) is None]
+    if not charts:
+        return html.missing("Training logged no losses yet: metrics.jsonl holds none (see --log-every).")
+    found = (
+        f"{text.plural(len(charts), 'quantity').replace('quantitys', 'quantities')} against environment steps per task"
+    )
+    caption = (
+        f"{found}: the thick line is the agent (the mean over tasks where only tasks are logged), thin grey lines are "
+        "its tasks, the highest and lowest named at the end; a grey line that leaves the others is a task to look at."
+    )
+    lacking = html.missing(f"Not logged by this agent: {text.listed(absent, most=9)}.") if absent else ""
+    return html.figure(html.grid(charts), caption) + lacking
+
+
+def training(material: Material) -> str:
+    methods = material.methods
+    if len(methods) == 1:
+        return html.section("training", "Losses, entropy and gradients", _method_panels(methods[0], 0, material))
+    charts = []
+    for key, title in PANELS:
+        lines = [line for i, m in enumerate(methods) if (line := _line(m, i, key)) and line.steps.size]
+        if lines:
+            charts.append(figures.metric_panel(lines, None, (), material.last_step, title))
+    caption = "Training quantities against environment steps per task, means over seeds; thin lines are single seeds."
+    body = html.figure(html.grid(charts), caption) if charts else html.missing("Training logged no losses yet.")
+    each = [html.details(f"{m.label}, task by task", _method_panels(m, i, material)) for i, m in enumerate(methods)]
+    return html.section("training", "Losses, entropy and gradients", curve_legend(material, []), body, *each)

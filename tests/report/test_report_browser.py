@@ -1,0 +1,107 @@
+"""The report in a real browser: loads, asks for nothing, and fits a desk and a phone."""
+
+import json
+import re
+import shutil
+import subprocess
+import urllib.request
+
+import pytest
+
+from polytask.report import write_report
+
+DRIVER = shutil.which("chromedriver")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+pytestmark = pytest.mark.skipif(
+    not (DRIVER and CHROMIUM), reason="needs chromium and chromedriver (Debian: chromium chromium-driver)"
+)
+
+ARGUMENTS = (
+    "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking "
+    "--disable-component-update --disable-sync --no-first-run"
+)
+
+MEASURE = """
+const figures = [...document.querySelectorAll('figure')].filter(f => !f.closest('details:not([open])'));
+const visible = e => { const r = e.getBoundingClientRect(); return r.width > 40 && r.height > 10; };
+const content = f => [...f.querySelectorAll('svg, table, .split')].filter(visible);
+const leaves = [...document.querySelectorAll('body *')].filter(
+  e => !e.closest('.scroll') && !e.closest('svg') && e.getBoundingClientRect().width > 0);
+return {
+  figures: figures.length,
+  empty: figures.filter(f => !visible(f) || content(f).length === 0).map(f => f.textContent.slice(0, 80)),
+  captions: figures.filter(f => f.querySelector('figcaption').textContent.trim().endsWith('.')).length,
+  overflow: document.documentElement.scrollWidth - window.innerWidth,
+  wide: leaves.filter(e => e.getBoundingClientRect().right > window.innerWidth + 1).map(e => e.outerHTML.slice(0, 80)),
+  smallest: Math.min(...[...document.querySelectorAll('svg')].filter(visible).map(
+    s => 10 * s.getBoundingClientRect().width / s.viewBox.baseVal.width)),
+  resources: performance.getEntriesByType('resource').map(r => r.name),
+};
+"""
+
+
+class Browser:
+    """A headless Chromium, spoken to through chromedriver's own HTTP protocol."""
+
+    def __init__(self, process: subprocess.Popen, profile) -> None:
+        found = next(m for line in process.stdout if (m := re.search(r"successfully on port (\d+)", line)))
+        self.base = f"http://127.0.0.1:{found[1]}/session"
+        options = {"binary": CHROMIUM, "args": [*ARGUMENTS.split(), f"--user-data-dir={profile}"]}
+        wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"}}
+        self.base += "/" + self.call("", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
+
+    def call(self, path: str, body: dict | None = None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.base + path, data, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)["value"]
+
+    def open(self, path, width: int) -> dict:
+        size = {"width": width, "height": 1200, "deviceScaleFactor": 1, "mobile": False}
+        self.call("/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": size})
+        # What the browser's own start page asked for does not count.
+        self.call("/url", {"url": "about:blank"})
+        self.log("performance")
+        self.call("/url", {"url": path.as_uri()})
+        return self.call("/execute/sync", {"script": MEASURE, "args": []})
+
+    def log(self, kind: str) -> list[dict]:
+        return self.call("/se/log", {"type": kind})
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    command = [DRIVER, "--port=0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            found = Browser(process, tmp_path_factory.mktemp("profile"))
+            yield found
+            request = urllib.request.Request(found.base, method="DELETE")
+            urllib.request.urlopen(request, timeout=60).close()
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize("width", [1200, 400])
+@pytest.mark.parametrize("which", ["seeds", "compared", "young"])
+def test_it_loads_silently_and_fits(browser, run_folder, tmp_path, which, width):
+    runs = {
+        "seeds": lambda: [run_folder(f"s{i}", seed=i) for i in range(2)],
+        "compared": lambda: [run_folder("a"), run_folder("b", kind="sac", a_setting_with_a_long_name="x" * 90)],
+        "young": lambda: [run_folder("a", evaluations=1)],
+    }[which]()
+    report = write_report(runs, tmp_path / "report.html")
+    found = browser.open(report, width)
+    assert found["figures"] >= 6
+    assert found["empty"] == []
+    assert found["captions"] == found["figures"]
+    assert found["overflow"] <= 0
+    assert found["wide"] == []
+    assert found["smallest"] >= 8.5, "the smallest text of a chart, in pixels"
+    assert found["resources"] == []
+    assert [e["message"] for e in browser.log("browser")] == []
+    sent = [json.loads(e["message"])["message"] for e in browser.log("performance")]
+    asked = [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert asked.count(report.as_uri()) == 1

@@ -1,0 +1,202 @@
+"""The report as a file: self-contained, complete, and honest about what is missing."""
+
+import re
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+
+from polytask.report import write_report
+from polytask.report.embedding import cluster_order, cosines, principal_plane
+from polytask.report.figures import metric_panel, steps_and_values
+from polytask.report.plot import apart, chart
+
+SECTIONS = ("results", "learning", "tasks", "heat", "training", "embedding", "system", "config")
+
+
+def text_of(html: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", re.sub(r"<style>.*?</style>", "", html, flags=re.S)))
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Writes a report and gives its HTML."""
+
+    def write(*runs) -> str:
+        out = tmp_path / "report.html"
+        assert write_report(list(runs), out) == out
+        return out.read_text()
+
+    return write
+
+
+def test_several_seeds(run_folder, written):
+    html = written(*(run_folder(f"s{i}", seed=i) for i in range(3)))
+    assert all(f'<section id="{s}">' in html for s in SECTIONS)
+    said = text_of(html)
+    assert "over 3 seeds" in said
+    assert "BRC MT50, published, stands at 0.92" in said
+    assert "The protocols differ" in said
+    assert "one frozen goal per task" in said
+    assert "95 % stratified-bootstrap intervals" in said
+    assert "metaworld/pick-place-v3 3" in said
+    assert 'class="missing"' not in html
+
+
+def test_one_seed_has_no_band_and_says_so(run_folder, written):
+    said = text_of(written(run_folder("a")))
+    assert "one seed, so no interval over seeds" in said
+    assert "There is one seed, so no band." in said
+    assert "over the episodes of this evaluation (Wilson), not over seeds" in said
+
+
+def test_methods_are_compared(run_folder, written):
+    runs = [run_folder(f"{kind}{i}", seed=i, kind=kind) for kind in ("brc", "sac") for i in range(2)]
+    html = written(*runs)
+    said = text_of(html)
+    assert '<section id="comparison">' in html
+    assert "agent.kind=sac" in said
+    assert "P(better than agent.kind=brc)" in said
+    assert "Δm" not in said
+
+
+def test_multi_against_single_task_training(run_folder, written, specs):
+    runs = [run_folder("multi", specs.dmc()), *(run_folder(s.name[4:], [s]) for s in specs.dmc())]
+    said = text_of(written(*runs))
+    assert "Δm against single-task" in said
+    assert "BRC single-task, published" in said
+    assert "Single-task agents have no task embedding." in said
+
+
+def test_tasks_without_a_score_are_named_and_their_returns_shown(run_folder, written, specs):
+    said = text_of(written(run_folder("a", [*specs.dmc(["cheetah-run", "walker-walk"]), *specs.gym()])))
+    assert "Left out, for want of a score that all methods have: Pendulum-v1." in said
+    assert "each on its own scale" in said
+
+
+def test_only_returns(run_folder, written, specs):
+    said = text_of(written(run_folder("a", specs.gym(["A-v0", "B-v0", "C-v0"]))))
+    assert "no common scale" in said
+    assert "There is no aggregate curve" in said
+    assert "There is no heat map" in said
+
+
+def test_one_evaluation(run_folder, written):
+    said = text_of(written(run_folder("a", evaluations=1)))
+    assert "the one evaluation so far" in said
+
+
+def test_no_evaluation(run_folder, written):
+    said = text_of(written(run_folder("a", evaluations=0)))
+    assert "No evaluation has been recorded yet" in said
+    assert "Critic loss" in said
+
+
+def test_a_bare_config_still_makes_a_report(tmp_path, written):
+    run = tmp_path / "bare"
+    run.mkdir()
+    (run / "config.json").write_text("{}")
+    html = written(run)
+    assert all(f'<section id="{s}">' in html for s in SECTIONS)
+    assert "metrics.jsonl is missing" in html
+
+
+def test_fifty_tasks(run_folder, written, specs):
+    html = written(run_folder("a", specs.metaworld([f"task-number-{i}-v3" for i in range(50)])))
+    assert html.count('aria-label="task-number-') == 50
+
+
+def test_nothing_from_a_run_is_taken_for_html(run_folder, written, specs):
+    evil = '<script>alert("x")</script>&$x$'
+    html = written(run_folder("a", specs.gym([f"{evil}{i}" for i in range(3)]), note=evil))
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_the_file_needs_nothing_else(run_folder, written):
+    html = written(run_folder("a"))
+    assert not re.search(r"""(src|href)\s*=\s*["'](?!#|data:)""", html)
+    assert "@import" not in html
+    assert "url(http" not in html
+    assert "default-src 'none'" in html
+
+
+def test_identifiers_are_unique(run_folder, written):
+    found = re.findall(r'\sid="([^"]+)"', written(run_folder("a"), run_folder("b", kind="sac")))
+    duplicated = {i for i in found if found.count(i) > 1}
+    assert not duplicated
+
+
+def test_the_same_runs_give_the_same_bytes(run_folder, written):
+    runs = [run_folder(f"s{i}", seed=i) for i in range(2)]
+    assert written(*runs) == written(*runs)
+
+
+def test_writing_leaves_no_traces(run_folder, tmp_path):
+    before = dict(matplotlib.rcParams)
+    run = run_folder("a")
+    out = write_report([run], run / "report.html")
+    assert dict(matplotlib.rcParams) == before
+    assert [p.name for p in run.glob("*report*")] == [out.name]
+
+
+def test_importing_is_light_and_pyplot_is_never_used(run_folder, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; import polytask.report as r\n"
+        "assert not {'matplotlib', 'scipy', 'jax', 'rich'} & set(sys.modules)\n"
+        f"r.write_report([Path({str(run_folder('a'))!r})], Path({str(tmp_path / 'r.html')!r}))\n"
+        "assert not {'matplotlib.pyplot', 'jax'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_no_runs_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="no run to report on"):
+        write_report([], tmp_path / "report.html")
+
+
+def test_charts_keep_the_numbers_that_people_read():
+    svg = chart(lambda axes: axes.text(0.5, 0.5, "0.987 of $x"), 100, 80, (20, 5, 5, 20), "title")
+    assert "0.987 of $x" in svg
+    assert 'aria-label="title"' in svg
+    assert "#0102" not in svg
+
+
+def test_a_wide_range_is_drawn_on_a_log_axis_with_plain_labels():
+    values = np.geomspace(0.01, 1000, 40)
+    line = steps_and_values(np.arange(40), values)
+    svg = metric_panel([line], None, (), 40, "loss")
+    assert ">100<" in svg
+    assert "mathdefault" not in svg
+
+
+def test_labels_keep_their_distance():
+    placed = apart([0.5, 0.5, 0.52, 0.9], 0.1, 0.0)
+    assert (np.diff(sorted(placed)) >= 0.1 - 1e-6).all()
+    assert apart([0.0, 0.0], 0.1, 0.0) == pytest.approx([0.0, 0.1])
+
+
+def test_clustering_puts_alike_tasks_side_by_side():
+    families = np.repeat(np.eye(3), 3, axis=0)[[0, 3, 6, 1, 4, 7, 2, 5, 8]]
+    order = cluster_order(cosines(families + 0.01 * np.random.default_rng(0).normal(size=families.shape)))
+    assert len({tuple(sorted(i % 3 for i in order[k : k + 3])) for k in (0, 3, 6)}) == 3
+    assert all(len({i % 3 for i in order[k : k + 3]}) == 1 for k in (0, 3, 6))
+
+
+def test_the_plane_is_pca_of_the_unit_embeddings():
+    vectors = np.random.default_rng(0).normal(size=(7, 5))
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    centred = unit - unit.mean(0)
+    _, sizes, directions = np.linalg.svd(centred, full_matrices=False)
+    points, shares = principal_plane(cosines(vectors))
+    np.testing.assert_allclose(np.abs(points), np.abs(centred @ directions[:2].T), atol=1e-12)
+    np.testing.assert_allclose(shares, sizes[:2] ** 2 / (sizes**2).sum())
+
+
+def test_equal_and_zero_embeddings_do_not_break_the_plane():
+    points, shares = principal_plane(cosines(np.ones((4, 3))))
+    np.testing.assert_allclose(points, 0, atol=1e-7)
+    assert all(np.isfinite(shares))
+    assert np.isfinite(cosines(np.zeros((3, 2)))).all()
