@@ -332,7 +332,8 @@ class BRC:
         )
         scale = reward_scale(self.config, self.facts, state.log_temperature, state.task_entropy, return_bound)
         q = _q(self.config, state.critic(observations, actions, task_ids))
-        return jnp.where(scale[task_ids] > 0, q / jnp.maximum(scale[task_ids], 1e-8), 0.0)
+        by_sample = scale[task_ids]
+        return jnp.where(by_sample > 0, q / jnp.where(by_sample > 0, by_sample, 1.0), 0.0)
 
     def embeddings(self, state: BRCState) -> Float[Array, "tasks dim"] | None:
         """The normalised task embeddings, or None under other kinds of conditioning."""

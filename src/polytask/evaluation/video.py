@@ -17,8 +17,8 @@ from polytask.tasks.registry import make_env
 from polytask.tasks.spec import TaskSpec
 
 SIDE = 240  # pixels, about; large enough to see what happens, small enough for a software renderer
-FRAMES = 400  # at most; longer episodes are shown faster
-FRAMES_PER_SECOND = 30
+FRAMES = 150  # at most; a software renderer takes about a tenth of a second for each
+FRAMES_PER_SECOND = 20
 _PROBE = "import mujoco; context = mujoco.GLContext(64, 64); context.make_current(); context.free()"
 
 
@@ -50,6 +50,7 @@ def record_episode(policy: Policy, task: str, out: Path, seed: int = 0) -> tuple
     """Films one episode of the policy's mode into the MP4 file `out`; returns its return, and whether it succeeded.
 
     Call `prepare` first. Goals and initial state follow from `seed`; fixed goals are the run's own.
+    Raises VideoError if the task gives no picture or the file cannot be encoded.
     """
     spec = policy.tasks.specs[policy.tasks.index(task)]
     env = make_env(
@@ -80,7 +81,10 @@ def file_name(task: str) -> str:
 
 def _frame(env: Any, task: str) -> UInt8[np.ndarray, "height width 3"]:
     """What the camera sees, every so many pixels of it, so that a side has about SIDE."""
-    frame = env.render()
+    try:
+        frame = env.render()
+    except Exception as error:
+        raise VideoError(f"task '{task}' cannot be rendered: {error}") from error
     if not isinstance(frame, np.ndarray):
         raise VideoError(f"task '{task}' renders no picture: its environment must take render_mode='rgb_array'")
     every = max(1, round(max(frame.shape[:2]) / SIDE))
@@ -88,28 +92,37 @@ def _frame(env: Any, task: str) -> UInt8[np.ndarray, "height width 3"]:
 
 
 class _Film:
-    """An MP4 file that is written frame by frame, and opened at the first, which gives its size."""
+    """An MP4 file that is written frame by frame; encoded by ffmpeg, which is started at the first, knowing its size."""
 
     def __init__(self, out: Path) -> None:
-        self._out, self._writer = out, None
+        self._out = out
+        self._encoder: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "_Film":
         return self
 
     def __exit__(self, *error: Any) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        if self._encoder is None:
+            return
+        _, said = self._encoder.communicate()
+        if self._encoder.returncode:
+            raise VideoError(f"ffmpeg could not write {self._out}: {said.decode(errors='replace').strip()[-500:]}")
 
     def add(self, frame: UInt8[np.ndarray, "height width 3"]) -> None:
-        if self._writer is None:
-            import imageio_ffmpeg
+        frame = frame[: len(frame) // 2 * 2, : frame.shape[1] // 2 * 2]  # H.264 takes even sizes only
+        if self._encoder is None:
+            self._encoder = self._start(frame.shape[1], frame.shape[0])
+        assert self._encoder.stdin is not None
+        self._encoder.stdin.write(frame.tobytes())
 
-            height, width, _ = frame.shape
-            self._writer: Any = imageio_ffmpeg.write_frames(
-                str(self._out), (width, height), fps=FRAMES_PER_SECOND, macro_block_size=2
-            )
-            self._writer.send(None)
-        self._writer.send(frame)
+    def _start(self, width: int, height: int) -> "subprocess.Popen[bytes]":
+        # imageio-ffmpeg's own writer forks in a way that can deadlock beside JAX's threads.
+        import imageio_ffmpeg
+
+        arrives = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(FRAMES_PER_SECOND)]
+        leaves = ["-an", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(self._out)]
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", *arrives, "-i", "-", *leaves]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def _working_gl() -> str | None:

@@ -54,6 +54,8 @@ class Metrics:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
+    """A run folder as the report reads it; what the folder lacks is empty here, and named in `notes`."""
+
     path: Path
     config: dict[str, Any]
     provenance: dict[str, Any]

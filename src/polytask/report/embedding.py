@@ -81,6 +81,7 @@ def _charts(method: Method, material: Material) -> str:
 
 
 def embedding(material: Material) -> str:
+    """The section on task embeddings: their cosines and a map."""
     parts = []
     for method in material.methods:
         if method.agents == "single":

@@ -88,6 +88,7 @@ def _side_by_side(material: Material) -> str:
 
 
 def results(material: Material) -> str:
+    """The section with every task's last evaluation, beside published numbers."""
     several = len(material.methods) > 1
     parts = [_side_by_side(material)] if several and material.step is not None and material.shared else []
     for method, result, published in zip(material.methods, material.results, material.published, strict=True):

@@ -16,10 +16,12 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def section(identity: str, title: str, *body: str) -> str:
+    """A section of the page; `body` is HTML."""
     return f'<section id="{identity}"><h2>{escape(title)}</h2>{"".join(body)}</section>'
 
 
 def paragraph(text: str, kind: str = "") -> str:
+    """A paragraph of plain text; `kind` is its CSS class."""
     return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
 
 
@@ -35,6 +37,7 @@ def figure(content: str, caption: str, key: str = "") -> str:
 
 
 def grid(charts: Sequence[str], small: bool = False) -> str:
+    """Charts side by side."""
     return f'<div class="grid{" small" if small else ""}">{"".join(f"<div>{c}</div>" for c in charts)}</div>'
 
 
@@ -153,6 +156,7 @@ def split_bar(shares: Sequence[tuple[str, float, str]]) -> str:
 
 
 def details(summary: str, body: str, shown: bool = False) -> str:
+    """Text that opens on a click; `body` is HTML."""
     return f"<details{' open' if shown else ''}><summary>{escape(summary)}</summary>{body}</details>"
 
 

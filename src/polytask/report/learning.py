@@ -22,6 +22,7 @@ def _published_style(index: int) -> dict:
 
 
 def curve_legend(material: Material, references: Sequence[Published]) -> str:
+    """One entry for each method, and for each published curve."""
     several = len(material.methods) > 1
     whose = "this run" if len(material.methods[0].runs) == 1 else f"these {len(material.methods[0].runs)} runs"
     entries = [(f"--s{i % 6 + 1}", m.label if several else whose, "solid") for i, m in enumerate(material.methods)]
@@ -105,6 +106,7 @@ def _protocol(material: Material, references: Sequence[Published]) -> str:
 
 
 def aggregate(material: Material) -> str:
+    """The section with the learning curve over all tasks."""
     if not any(m.steps.size for m in material.methods):
         body = html.missing("There is no learning curve: no evaluation has been recorded yet.")
     elif not material.shared:
@@ -214,6 +216,7 @@ def _task_caption(material: Material, tasks: Sequence[str], scored: bool) -> str
 
 
 def heat(material: Material) -> str:
+    """The section with every task's score over time, as a heat map."""
     parts = []
     for method in material.methods:
         known = np.asarray(np.isfinite(method.scores).any((0, 2)))

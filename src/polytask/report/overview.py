@@ -17,6 +17,7 @@ def _typed(method: Method) -> list[str]:
 
 
 def page_title(material: Material) -> str:
+    """The names of what was trained on."""
     names = list(dict.fromkeys(n for m in material.methods for n in _typed(m)))
     return text.listed(names, most=4) or "a run without tasks"
 
@@ -93,6 +94,7 @@ def _verdict(material: Material) -> str:
 
 
 def header(material: Material) -> str:
+    """The top of the page: title, what was run, and notes."""
     method = material.methods[0]
     kind = str((method.runs[0].config.get("agent") or {}).get("kind", "")).upper()
     several = f"{len(material.methods)} methods" if len(material.methods) > 1 else kind

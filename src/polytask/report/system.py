@@ -90,6 +90,7 @@ def _curves(material: Material) -> str:
 
 
 def system(material: Material) -> str:
+    """The section on time, speed and memory."""
     runs = [r for m in material.methods for r in m.runs]
     splits = []
     for run in runs:
@@ -139,6 +140,7 @@ def _task_facts(material: Material) -> str:
 
 
 def configuration(material: Material) -> str:
+    """The section on configuration and task facts."""
     flats = [compared(m.runs[0].config) for m in material.methods]
     keys = list(dict.fromkeys(k for f in flats for k in f))
     differing = [k for k in keys if len({json.dumps(f.get(k)) for f in flats}) > 1]

@@ -37,6 +37,7 @@ def size(count: float | int) -> str:
 
 
 def score(value: float | None) -> str:
+    """A score with two decimals."""
     return MISSING if value is None or not math.isfinite(value) else f"{value:.2f}"
 
 
@@ -50,10 +51,12 @@ def number(value: float | int | None) -> str:
 
 
 def bounds(estimate: Estimate) -> str:
+    """The ends of an interval."""
     return f"{estimate.low:.2f} to {estimate.high:.2f}" if estimate.has_interval else MISSING
 
 
 def plural(count: int, noun: str) -> str:
+    """A count and its noun."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 

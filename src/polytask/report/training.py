@@ -104,6 +104,7 @@ def _method_panels(method: Method, index: int, material: Material) -> str:
 
 
 def training(material: Material) -> str:
+    """The section on losses, entropy and gradient norms."""
     methods = material.methods
     if len(methods) == 1:
         return html.section("training", "Losses, entropy and gradients", _method_panels(methods[0], 0, material))

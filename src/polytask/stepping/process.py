@@ -103,12 +103,17 @@ class _Worker:
             self.process = None
 
 
+def _cores() -> int:
+    """The cores this process may use; macOS can only say how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class ProcessEngine:
     """Steps its tasks in `workers` processes (by default one per core), which share the tasks out evenly."""
 
     def __init__(self, tasks: Mapping[int, TaskSpec], workers: int | None = None, timeout: float = TIMEOUT) -> None:
         self.rows: Sequence[int] = tuple(tasks)
-        count = min(len(tasks), workers or len(os.sched_getaffinity(0)))
+        count = min(len(tasks), workers or _cores())
         shares = [{row: tasks[row] for row in self.rows[first::count]} for first in range(count)]
         self._workers = [_Worker(share, timeout) for share in shares]
 

@@ -39,6 +39,7 @@ def serve(connection: Connection) -> None:
 
 
 def main() -> None:
+    """Serves over the file descriptor that the command line names."""
     # Ctrl-C is for the training process, which saves a checkpoint and then closes its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection = Connection(int(sys.argv[1]))

@@ -9,6 +9,7 @@ from polytask.tasks.spec import TaskSpec
 
 
 def wrong_shape(task: str, what: str, got: tuple[int, ...], wanted: tuple[int, ...]) -> ValueError:
+    """The error for an environment that contradicts its TaskSpec."""
     return ValueError(f"task '{task}': its {what} has shape {got}, but its TaskSpec says {wanted}")
 
 

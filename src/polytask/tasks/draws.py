@@ -50,14 +50,14 @@ class StdRandom(np.random.RandomState):
     def rand(self, *shape: int) -> Any:
         return self._fill(self._canonical, shape or None)
 
-    def randint(self, low: int, high: int | None = None, **_: Any) -> Any:
-        """One `std::uniform_int_distribution`, as far as a single rejection in 2^32 / n words does not matter."""
+    def randint(self, low: Any, high: Any = None, size: Any = None, dtype: Any = int) -> Any:
+        """`std::uniform_int_distribution`, but for its rejections, which have odds of one in 2^32 / (high - low)."""
         first, end = (0, low) if high is None else (low, high)
-        return first + int(super().randint(0, 2**32, dtype=np.uint32)) * (end - first) // 2**32
+        word = int(super().randint(0, 2**32, dtype=np.uint32))
+        return first + word * (end - first) // 2**32
 
-    def choice(self, options: Any, p: Any) -> Any:
+    def choice(self, a: Any, size: Any = None, replace: Any = True, p: Any = None) -> Any:
         """EnvPool's manipulator, the one task that chooses, asks for the second option before the first."""
-        draw = self._canonical()
-        order = [1, 0, *range(2, len(options))]
-        bounds = np.cumsum(np.asarray(p)[order])
-        return options[order[min(int(np.searchsorted(bounds, draw)), len(order) - 1)]]
+        order = [1, 0, *range(2, len(a))]
+        place = int(np.searchsorted(np.cumsum(np.asarray(p)[order]), self._canonical()))
+        return a[order[min(place, len(order) - 1)]]

@@ -1,0 +1,50 @@
+"""polytask: one model, many tasks.
+
+The names below are imported when they are first used, so that `import polytask` costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from polytask.agents.config import BRCConfig as BRCConfig
+    from polytask.agents.config import SACConfig as SACConfig
+    from polytask.agents.factory import make_agent as make_agent
+    from polytask.policy import Policy as Policy
+    from polytask.policy import load as load
+    from polytask.runtime.config import TrainConfig as TrainConfig
+    from polytask.runtime.training import train as train
+    from polytask.tasks.options import TaskOptions as TaskOptions
+    from polytask.tasks.registry import resolve as resolve
+    from polytask.tasks.spec import TaskSet as TaskSet
+    from polytask.tasks.spec import TaskSpec as TaskSpec
+
+    __version__: str
+
+_HOME = {
+    "BRCConfig": "agents.config",
+    "SACConfig": "agents.config",
+    "make_agent": "agents.factory",
+    "Policy": "policy",
+    "load": "policy",
+    "TrainConfig": "runtime.config",
+    "train": "runtime.training",
+    "TaskOptions": "tasks.options",
+    "resolve": "tasks.registry",
+    "TaskSet": "tasks.spec",
+    "TaskSpec": "tasks.spec",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("polytask")
+    if name not in _HOME:
+        raise AttributeError(f"module 'polytask' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"polytask.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*_HOME, "__version__"])

@@ -1,0 +1,118 @@
+"""`polytask evaluate`."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from polytask.commands.shared import warn
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from polytask.evaluation.protocol import Evaluation
+    from polytask.evaluation.statistics import Estimate
+    from polytask.policy import Policy
+
+FILE = "evaluation.json"
+
+
+def evaluate(arguments: list[str]) -> int:
+    """Parses and runs."""
+    return tyro.cli(_evaluate, prog="polytask evaluate", args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
+
+
+def _evaluate(
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
+    /,
+    episodes: int = 10,
+    seed: int = 0,
+    video: bool = False,
+) -> int:
+    """Measures a run's newest checkpoint, with deterministic actions.
+
+    Prints success, return and score with 95 % intervals over the episodes.
+
+    Writes evaluation.json into the run folder; training is never touched.
+
+    Args:
+        run: The run folder.
+        episodes: Episodes of each task.
+        seed: Seed of the environments.
+        video: Also film an episode of each task into RUN/videos; needs pip install 'polytask[official]'.
+    """
+    from rich.console import Console
+
+    from polytask.evaluation import protocol
+    from polytask.policy import load
+    from polytask.runtime import storage
+
+    policy = load(run)
+    if video:  # find out what is missing before the long part
+        from polytask.evaluation.video import prepare
+
+        prepare(policy.tasks.specs)
+    console = Console()
+    with console.status(f"{len(policy.tasks)} tasks, {episodes} episodes of each ..."):
+        evaluation = protocol.evaluate_policy(policy, episodes, seed)
+    console.print(_table(policy, evaluation))
+    file = run / FILE
+    try:
+        storage.replace(file, json.dumps(protocol.to_json(evaluation), indent=1, allow_nan=False).encode())
+    except OSError as error:
+        raise storage.StorageError(f"cannot write {file}: {storage.reason(error, run, 0)}") from error
+    print(f"\nwritten {file}")
+    if video:
+        return _film(policy, run / "videos", seed)
+    return 0
+
+
+def _film(policy: "Policy", folder: Path, seed: int) -> int:
+    """A video of each task; one that cannot be filmed does not keep the others from it, but gives exit code 1."""
+    from polytask.evaluation.video import VideoError, file_name, record_episode
+
+    code = 0
+    for spec in policy.tasks:
+        out = folder / file_name(spec.name)
+        try:
+            returned, success = record_episode(policy, spec.name, out, seed)
+        except VideoError as error:
+            warn(str(error))
+            code = 1
+            continue
+        outcome = f"return {returned:,.4g}" + (", success" if success else "")
+        print(f"video   {out}  ({outcome})", flush=True)
+    return code
+
+
+def _table(policy: "Policy", evaluation: "Evaluation") -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    from polytask.report.text import MISSING, bounds, number, score, short_names
+
+    def interval(estimate: "Estimate | None", show=number) -> str:
+        if estimate is None or not estimate.has_interval:
+            return MISSING
+        return f"{show(estimate.low)} to {show(estimate.high)}"
+
+    count = evaluation.episodes.returns.shape[1]
+    title = Text(f"step {evaluation.step:,}, {count} episodes of each task")
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("task", overflow="fold")
+    for heading in ("success", "95 %", "return", "95 %", "score"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, task in zip(short_names(policy.tasks.names), evaluation.tasks, strict=True):
+        success = task.success
+        table.add_row(
+            Text(name),
+            MISSING if success is None else score(success.value),
+            MISSING if success is None else bounds(success),
+            number(task.returned.value),
+            interval(task.returned),
+            MISSING if task.score is None else score(task.score.value),
+        )
+    if evaluation.mean is not None and len(evaluation.tasks) > 1:
+        table.add_row(Text("mean score"), "", "", "", interval(evaluation.mean, score), score(evaluation.mean.value))
+    return table

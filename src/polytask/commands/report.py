@@ -1,0 +1,35 @@
+"""`polytask report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+def report(arguments: list[str]) -> int:
+    """Parses and runs."""
+    return tyro.cli(_report, prog="polytask report", args=arguments)
+
+
+def _report(
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN [RUN ...]", help_behavior_hint="")],
+    /,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None,
+) -> int:
+    """Prints the final table, and writes a report: one file, no network needed.
+
+    Runs that differ only in their seed are taken as seeds of one method.
+
+    Others are compared; the first is the one to beat.
+
+    Args:
+        runs: Run folders.
+        out: The file to write; by default report.html, in the folder of a single run, else here.
+    """
+    from polytask.commands.shared import conclude
+
+    if not runs:
+        raise ValueError("name at least one run folder")
+    file = out or (runs[0] / "report.html" if len(runs) == 1 else Path("report.html"))
+    conclude(runs, file)
+    return 0

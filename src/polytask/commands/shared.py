@@ -1,0 +1,46 @@
+"""What several commands need."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from polytask.tasks.spec import TaskSpec
+
+
+def warn(text: str) -> None:
+    """Prints a warning where it does not mix with what a program may read."""
+    print(f"warning: {text}", file=sys.stderr)
+
+
+def conclude(runs: Sequence[Path], file: Path) -> None:
+    """Prints the final table of runs and writes their report."""
+    from rich.console import Console
+
+    from polytask.report import render_table, write_report
+
+    render_table(runs, Console())
+    written = write_report(runs, file)
+    print(f"\nreport  {written}")
+
+
+def facts_table(rows: Sequence[tuple[str, "TaskSpec"]]) -> "Table":
+    """Facts under a label each; fits in 80 columns with the suites' longest names."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("task", overflow="fold", min_width=24)
+    for heading in ("obs", "act", "steps"):
+        table.add_column(heading, justify="right")
+    for heading in ("judged", "engine", "goals, rew."):
+        table.add_column(heading, no_wrap=True)
+    for label, spec in rows:
+        sizes = [str(size) for size in (spec.observation_dim, spec.action_dim, spec.horizon)]
+        judged = "success" if spec.success != "none" else "return"
+        variant = ", ".join(fact for fact in (spec.goals, spec.reward_version) if fact)
+        table.add_row(*map(Text, (label, *sizes, judged, spec.engine, variant)))
+    return table

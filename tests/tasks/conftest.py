@@ -1,0 +1,11 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _probes(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "stepping"))
+    yield
+    sys.modules.pop("probes", None)

@@ -1,0 +1,331 @@
+"""The command line, used as a person would."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import polytask
+from polytask.agents.config import BRCConfig, SACConfig
+from polytask.cli import COMMANDS
+from polytask.commands.train import parse_train
+from polytask.runtime.training import Loop
+from tests.small import AGENT, BREAKS, EVERY, PLANE, POINT, command, trained, trained_run  # noqa: F401
+
+# Random actions only: nothing is compiled, so that such a run takes no time.
+RANDOM = [*AGENT, "--warmup-steps", "1000", "--checkpoint-every", "60", "--eval-every", "0", "--log-every", "20"]
+
+
+def contents(run):
+    return {
+        path.relative_to(run): hashlib.sha256(path.read_bytes()).hexdigest() for path in run.rglob("*") if path.is_file()
+    }
+
+
+@pytest.fixture
+def random_run(tmp_path):
+    run = tmp_path / "run"
+    code, _, _ = command("train", POINT, *RANDOM, "--steps", "60", "--run", str(run))
+    assert code == 0
+    return run
+
+
+# Help and wrong use
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_is_light_and_fits_80_columns(name):
+    script = (
+        "import sys\nfrom polytask.cli import main\n"
+        "try:\n    main([*sys.argv[1:], '--help'])\nexcept SystemExit as exit_:\n    assert not exit_.code\n"
+        "heavy = 'jax equinox optax envpool gymnasium matplotlib scipy tensorboardX'.split()\n"
+        "assert not [m for m in heavy if m in sys.modules]\n"
+    )
+    environment = {**os.environ, "COLUMNS": "80"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script, *filter(None, [name])],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=True,
+    )
+    assert done.stdout.startswith(f"usage: polytask {name}".rstrip())
+    too_wide = [line for line in done.stdout.splitlines() if len(line) > 80 and not line.startswith("usage:")]
+    assert not too_wide
+
+
+def test_version():
+    assert command("--version") == (0, f"polytask {polytask.__version__}\n", "")
+
+
+def test_a_misspelt_command_and_a_misspelt_flag_are_answered_with_the_nearest():
+    code, _, err = command("trian")
+    assert (code, "Did you mean train?" in err) == (2, True)
+    code, out, err = command("train", POINT, "--agent.critic-widht", "64")
+    assert (code, "--agent.critic-width" in out + err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "metaworld/rech-v3"], "Did you mean metaworld/reach-v3"),
+        (["train", "gym/nowhere:env"], "No module named 'nowhere'"),
+        (["train", POINT, "--agent.kind", "dqn"], "one of brc, sac, not 'dqn'"),
+        (["train", POINT, "--checkpoint-every", "10"], "set --checkpoint-every to at least 20"),
+        (["train", POINT, POINT], "name each task once"),
+        (["tasks", "nothing-like-it"], "no task matches"),
+        (["report"], "at least one run folder"),
+    ],
+)
+def test_a_wrong_use_is_one_message_and_exit_code_2(arguments, said):
+    code, _, err = command(*arguments)
+    assert code == 2
+    assert said in err
+    assert "Traceback" not in err
+    assert err.count("error:") == 1
+
+
+def test_the_traceback_comes_when_asked_for(monkeypatch):
+    monkeypatch.setenv("POLYTASK_DEBUG", "1")
+    with pytest.raises(ValueError, match="unknown task"):
+        command("train", "metaworld/rech-v3")
+
+
+def test_what_polytask_did_not_word_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr("polytask.tasks.registry.catalogue", lambda pattern: json.loads("{"))
+    with pytest.raises(json.JSONDecodeError):
+        command("tasks")
+
+
+# Flags
+
+
+def test_values_given_win_over_the_preset_s():
+    config, run, _ = parse_train(["metaworld/mt10", "--preset", "paper", "--agent.critic-width", "512", "--steps", "9"])
+    assert config.agent == BRCConfig(critic_width=512, batch_size=1024)
+    assert (config.steps, config.tasks) == (9, ("metaworld/mt10",))
+    assert str(run) == "runs/metaworld-mt10-brc-paper-seed0"
+
+
+def test_without_a_task_a_first_look():
+    config, run, _ = parse_train(["--seed", "3"])
+    assert config.tasks == ("metaworld/mt10",)
+    assert config.steps < 20_000
+    assert config.agent == BRCConfig(critic_width=128)
+    assert str(run) == "runs/metaworld-mt10-brc-quick-seed3"
+
+
+def test_with_a_task_the_preset_is_cpu():
+    config, run, _ = parse_train(["dmc/cheetah-run", "gym/my.module:make", "--run=here"])
+    assert (config.agent, config.steps, str(run)) == (BRCConfig(), 100_000, "here")
+
+
+def test_the_baseline_has_fields_of_its_own():
+    config, run, _ = parse_train(["metaworld/mt10", "--agent.kind", "sac", "--agent.width", "64"])
+    assert config.agent == SACConfig(width=64)
+    assert str(run) == "runs/metaworld-mt10-sac-seed0"
+
+
+def test_task_options_with_and_without_their_prefix():
+    for flags in (["--goals", "fixed", "--horizon=50"], ["--task.goals=fixed", "--task.horizon", "50"]):
+        task = parse_train(["metaworld/mt10", *flags])[0].task
+        assert (task.goals, task.horizon) == ("fixed", 50)
+
+
+def test_the_default_folder_stays_short():
+    names = ["dmc/cheetah-run", "dmc/walker-walk", "gym/my.module:make", "gym/Pendulum-v1"]
+    assert str(parse_train(names)[1]) == "runs/dmc-cheetah-run+dmc-walker-walk+2-more-brc-seed0"
+
+
+# Training
+
+
+def test_a_training_shows_what_it_trains_and_ends_with_a_table_and_a_report(trained):
+    run, code, out, err = trained
+    assert (code, err) == (0, "")
+    facts = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.startswith("gym/")}
+    assert facts == {POINT: ["2", "1", "20", "success", "serial"], PLANE: ["3", "2", "20", "return", "serial"]}
+    assert "critic_width=16" in out
+    assert "step 120/120" in out
+    assert "2 tasks at 120 steps per task" in out
+    assert out.rstrip().endswith(f"report  {run}/report.html\nrun     {run}")
+    assert (run / "report.html").stat().st_size > 10_000
+    assert len((run / "evaluations.jsonl").read_text().splitlines()) == 2
+    assert [path.name for path in sorted((run / "checkpoints").iterdir())] == ["step_000000060", "step_000000120"]
+
+
+def test_alike_tasks_share_a_line(tmp_path):
+    _, out, _ = command("train", POINT, "gym/tests.small:breaks", *RANDOM, "--steps", "20", "--run", str(tmp_path / "a"))
+    assert "2 tasks of gym" in out
+
+
+def test_the_same_command_again_goes_on(random_run):
+    code, out, _ = command("train", POINT, *RANDOM, "--steps", "100", "--run", str(random_run))
+    assert code == 0
+    assert "going on from step 60" in out
+    assert "step 100/100" in out
+    lines = (random_run / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [20, 40, 60, 80, 100]
+
+
+def test_another_command_in_the_same_folder_is_refused_and_says_what_differs(random_run):
+    before = contents(random_run)
+    code, _, err = command("train", POINT, *RANDOM, "--seed", "1", "--steps", "60", "--run", str(random_run))
+    assert code == 1
+    assert "seed: 0 in the run, 1 now" in err
+    assert f"polytask resume {random_run}" in err
+    assert contents(random_run) == before
+
+
+def test_resume_goes_on_and_changes_only_what_is_given(random_run):
+    code, out, _ = command("resume", str(random_run), "--steps", "80")
+    assert code == 0
+    assert "going on from step 60" in out
+    config = json.loads((random_run / "config.json").read_text())
+    assert (config["steps"], config["eval_every"], config["log_every"]) == (80, 0, 20)
+
+
+def test_resume_refuses_what_may_not_change(random_run):
+    code, out, err = command("resume", str(random_run), "--seed", "3")
+    assert code == 2
+    assert "--seed" in out + err
+
+
+def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(tmp_path, monkeypatch):
+    run = tmp_path / "a run"
+    show = Loop.show
+
+    def press(loop):
+        show(loop)
+        if loop.session.step == 33:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Loop, "show", press)
+    code, out, err = command("train", POINT, *RANDOM, "--steps", "90", "--run", str(run))
+    assert code == 130
+    assert "stopping after this step" in out
+    assert f"polytask resume '{run}'" in err
+    assert (run / "checkpoints" / "step_000000033").exists()
+    monkeypatch.undo()
+    code, out, _ = command("resume", str(run))
+    assert (code, "going on from step 33" in out) == (0, True)
+
+    whole = tmp_path / "whole"
+    command("train", POINT, *RANDOM, "--steps", "90", "--run", str(whole))
+    code, out, _ = command("diff", str(run), str(whole))
+    assert (code, "identical" in out) == (0, True)
+
+
+def test_ctrl_c_twice_stops_at_once(tmp_path):
+    script = (
+        "import signal, sys\nfrom polytask.cli import main\nfrom polytask.runtime.training import Loop\n"
+        "def show(loop):\n"
+        "    if loop.session.step == 75:\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "Loop.show = show\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    run = tmp_path / "run"
+    arguments = ["train", POINT, *RANDOM, "--steps", "90", "--run", str(run)]
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert "without a checkpoint" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["step_000000060"]
+
+
+def test_a_task_that_fails_is_named_with_the_step_and_the_way_on(tmp_path):
+    run = tmp_path / "run"
+    code, _, err = command("train", BREAKS, *RANDOM, "--steps", "60", "--run", str(run))
+    assert code == 1
+    assert f"task '{BREAKS}' failed at step 30: its reward is not finite" in err
+    assert f"polytask resume {run}" in err
+    assert "Traceback" not in err
+    assert (run / "checkpoints" / "step_000000029").exists()
+
+
+def test_what_cannot_be_stepped_as_asked_leaves_no_run_behind(tmp_path):
+    code, _, err = command("train", POINT, *RANDOM, "--engine", "envpool", "--run", str(tmp_path / "run"))
+    assert (code, "take --engine auto" in err) == (2, True)
+    assert not (tmp_path / "run").exists()
+
+
+# Looking at runs
+
+
+def test_evaluate_measures_and_leaves_everything_else_alone(trained_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
+    before = contents(run)
+    code, out, _ = command("evaluate", str(run), "--episodes", "4", "--seed", "1")
+    assert code == 0
+    assert "step 120, 4 episodes of each task" in out
+    assert f"written {run}/evaluation.json" in out
+    found = json.loads((run / "evaluation.json").read_text())
+    assert (found["step"], found["seed"], found["episodes"]) == (120, 1, 4)
+    point, plane = found["task"][POINT], found["task"][PLANE]
+    assert point["score"] == point["success"]
+    assert point["success"]["low"] < point["success"]["high"]
+    assert plane["success"] is None
+    assert plane["score"] is None
+    assert plane["return"]["low"] <= plane["return"]["value"] <= plane["return"]["high"] < 0
+    assert plane["episodes"]["length"] == [20] * 4
+    after = contents(run)
+    assert {name for name in after if after[name] != before.get(name)} == {(run / "evaluation.json").relative_to(run)}
+
+    command("evaluate", str(run), "--episodes", "4", "--seed", "1")
+    assert json.loads((run / "evaluation.json").read_text()) == found
+    command("evaluate", str(run), "--episodes", "4", "--seed", "2")
+    assert json.loads((run / "evaluation.json").read_text())["task"] != found["task"]
+
+
+def test_evaluate_needs_no_replay(trained_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run, ignore=shutil.ignore_patterns("replay"))
+    assert command("evaluate", str(run), "--episodes", "1")[0] == 0
+
+
+def test_a_report_of_one_run_lies_in_it_and_one_of_several_here(trained_run, tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        shutil.copytree(trained_run, tmp_path / name, ignore=shutil.ignore_patterns("report.html", "replay"))
+    monkeypatch.chdir(tmp_path)
+    assert command("report", "a")[0] == 0
+    assert (tmp_path / "a" / "report.html").exists()
+    code, out, _ = command("report", "a", "b")
+    assert (code, "report  report.html" in out) == (0, True)
+    assert (tmp_path / "report.html").exists()
+    command("report", "a", "--out", "c.html")
+    assert (tmp_path / "c.html").exists()
+
+
+def test_tasks_are_listed_in_80_columns():
+    code, out, _ = command("tasks")
+    assert code == 0
+    assert all(len(line) <= 80 for line in out.splitlines())
+    assert "metaworld/mt10" in out
+    lines = [line.split() for line in command("tasks", "metaworld/mt10")[1].splitlines()]
+    assert len(lines) == 11
+    assert lines[1] == ["metaworld/reach-v3", "39", "4", "200", "success", "envpool", "varying,", "v2"]
+
+
+def test_diff_is_0_only_for_the_same(trained_run):
+    one, other = sorted((trained_run / "checkpoints").iterdir())
+    assert command("diff", str(trained_run), str(other))[0] == 0
+    code, out, _ = command("diff", str(one), str(other))
+    assert code == 1
+    assert "leaves differ" in out
+
+
+@pytest.mark.parametrize("arguments", [["evaluate", "nowhere"], ["resume", "nowhere"], ["diff", "nowhere", "nowhere"]])
+def test_what_is_no_run_is_said_to_be_none(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = command(*arguments)
+    assert code == 1
+    assert "nowhere" in err
+    assert "Traceback" not in err
