@@ -1,13 +1,10 @@
-"""Two tiny tasks of unequal sizes, and a run trained on them that several test modules look at."""
+"""Tiny tasks of unequal sizes, and flags that train on them in seconds."""
 
 import contextlib
-import functools
 import io
-from pathlib import Path
 
 import gymnasium
 import numpy as np
-import pytest
 
 from polytask.cli import main
 
@@ -79,20 +76,3 @@ def command(*arguments: str) -> tuple[int, str, str]:
         except SystemExit as exit_:  # tyro ends so after help and on a wrong flag
             code = int(exit_.code or 0)
     return code, out.getvalue(), err.getvalue()
-
-
-@functools.cache
-def train_once(run: Path) -> tuple[int, str, str]:
-    return command("train", POINT, PLANE, *AGENT, *EVERY, "--steps", "120", "--run", str(run))
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory):
-    """The run folder, and what the command that made it gave. Not to be written into."""
-    run = tmp_path_factory.getbasetemp() / "trained"
-    return run, *train_once(run)
-
-
-@pytest.fixture(scope="session")
-def trained_run(trained):
-    return trained[0]

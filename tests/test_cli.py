@@ -3,10 +3,13 @@
 import hashlib
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +18,7 @@ from polytask.agents.config import BRCConfig, SACConfig
 from polytask.cli import COMMANDS
 from polytask.commands.train import parse_train
 from polytask.runtime.training import Loop
-from tests.small import AGENT, BREAKS, EVERY, PLANE, POINT, command, trained, trained_run  # noqa: F401
+from tests.small import AGENT, BREAKS, PLANE, POINT, command
 
 # Random actions only: nothing is compiled, so that such a run takes no time.
 RANDOM = [*AGENT, "--warmup-steps", "1000", "--checkpoint-every", "60", "--eval-every", "0", "--log-every", "20"]
@@ -23,7 +26,9 @@ RANDOM = [*AGENT, "--warmup-steps", "1000", "--checkpoint-every", "60", "--eval-
 
 def contents(run):
     return {
-        path.relative_to(run): hashlib.sha256(path.read_bytes()).hexdigest() for path in run.rglob("*") if path.is_file()
+        path.relative_to(run): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in run.rglob("*")
+        if path.is_file()
     }
 
 
@@ -160,7 +165,9 @@ def test_a_training_shows_what_it_trains_and_ends_with_a_table_and_a_report(trai
 
 
 def test_alike_tasks_share_a_line(tmp_path):
-    _, out, _ = command("train", POINT, "gym/tests.small:breaks", *RANDOM, "--steps", "20", "--run", str(tmp_path / "a"))
+    _, out, _ = command(
+        "train", POINT, "gym/tests.small:breaks", *RANDOM, "--steps", "20", "--run", str(tmp_path / "a")
+    )
     assert "2 tasks of gym" in out
 
 
@@ -329,3 +336,13 @@ def test_what_is_no_run_is_said_to_be_none(arguments, tmp_path, monkeypatch):
     assert code == 1
     assert "nowhere" in err
     assert "Traceback" not in err
+
+
+def test_the_commands_of_the_page_are_understood():
+    page = (Path(__file__).parents[1] / "docs" / "command-line.md").read_text()
+    lines = [line for block in re.findall(r"```\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
+    given = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("polytask ")]
+    assert {words[0] for words in given} == {"train", "resume", "diff", "evaluate", "report"}
+    for words in given:
+        if words[0] == "train":
+            parse_train(words[1:])

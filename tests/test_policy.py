@@ -1,7 +1,9 @@
 """Acting with a trained run from Python."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +14,7 @@ from polytask.runtime import checkpoint
 from polytask.runtime.checkpoint import CheckpointError
 from polytask.runtime.folder import RunFolderError
 from polytask.tasks.spec import UnknownTaskError
-from tests.small import PLANE, POINT, trained, trained_run  # noqa: F401
-
+from tests.small import AGENT, PLANE, POINT, command
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,9 @@ def test_a_checkpoint_folder_can_be_loaded_and_a_run_gives_its_newest(trained_ru
 def test_only_what_acting_takes_is_read(trained_run, monkeypatch):
     read = []
     original = checkpoint.storage.read_arrays
-    monkeypatch.setattr(checkpoint.storage, "read_arrays", lambda path, names=None: read.extend(names) or original(path, names))
+    monkeypatch.setattr(
+        checkpoint.storage, "read_arrays", lambda path, names=None: read.extend(names) or original(path, names)
+    )
     load(trained_run)
     assert any(name.startswith("agent/actor/") for name in read)
     assert not [name for name in read if "optimiser" in name or "target" in name or not name.startswith("agent/")]
@@ -132,3 +135,21 @@ def test_the_public_names_are_there():
     assert {"train", "load", "TrainConfig", "BRCConfig", "SACConfig", "TaskOptions", "make_agent"} <= set(dir(polytask))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         polytask.nothing  # noqa: B018
+
+
+def test_the_snippets_of_the_page_run(monkeypatch, tmp_path):
+    """In order, in one namespace, beside an untrained agent in runs/x; training is left to other tests."""
+    command(
+        *("train", "metaworld/reach-v3", *AGENT, "--steps", "10", "--warmup-steps", "20", "--eval-every", "0"),
+        *("--run", str(tmp_path / "runs" / "x")),
+    )
+    monkeypatch.chdir(tmp_path)
+    trained_with = []
+    monkeypatch.setattr("polytask.runtime.training.train", lambda config, run: trained_with.append((config, run)))
+    page = (Path(__file__).parents[1] / "docs" / "python.md").read_text()
+    names = {}
+    for snippet in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(snippet, names)
+    assert names["action"].shape == names["drawn"].shape == (4,)
+    assert names["actions"].shape == (16, 4)
+    assert trained_with == [(names["config"], "runs/two-tasks")]

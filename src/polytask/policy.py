@@ -65,9 +65,7 @@ class Policy:
         low, high = np.array([spec.action_low, spec.action_high], np.float32)
         return ((high + low) / 2 + (high - low) / 2 * unit).reshape(*given.shape[:-1], spec.action_dim)
 
-    def act_in_all(
-        self, observations: Float32[np.ndarray, "tasks observation"]
-    ) -> Float32[np.ndarray, "tasks action"]:
+    def act_in_all(self, observations: Float32[np.ndarray, "tasks observation"]) -> Float32[np.ndarray, "tasks action"]:
         """The policy's mode in every task at once, as a stepper takes it: padded and in [-1, 1]."""
         return self._unit_actions(observations, np.arange(len(self.tasks), dtype=np.int32), True)
 

@@ -11,7 +11,7 @@ from polytask.evaluation import video
 from polytask.evaluation.video import VideoError
 from polytask.policy import load
 from polytask.tasks import resolve
-from tests.small import PLANE, POINT, command, trained, trained_run  # noqa: F401
+from tests.small import PLANE, POINT, command
 
 
 def needs_encoder():
@@ -53,7 +53,9 @@ def test_a_task_without_a_picture_is_named_and_the_others_are_filmed(trained_run
     needs_encoder()
     run = tmp_path / "run"
     shutil.copytree(trained_run, run, ignore=shutil.ignore_patterns("replay"))
-    monkeypatch.setattr("tests.small.Walk.render", lambda walk: 1 / 0 if walk._judged else video.np.zeros((8, 8, 3), "u1"))
+    monkeypatch.setattr(
+        "tests.small.Walk.render", lambda walk: 1 / 0 if walk._judged else video.np.zeros((8, 8, 3), "u1")
+    )
     code, _, err = command("evaluate", str(run), "--episodes", "1", "--video")
     assert code == 1
     assert f"'{POINT}' cannot be rendered" in err
@@ -94,13 +96,9 @@ def test_the_official_simulators_are_filmed(task, tmp_path):
     # In a process of its own: MuJoCo's way to render is chosen once.
     arguments = ["train", task, "--steps", "20", "--warmup-steps", "30", "--eval-every", "0", "--run", str(run)]
     assert command(*arguments, "--agent.critic-width", "16", "--agent.actor-width", "16", "--horizon", "20")[0] == 0
-    done = subprocess.run(
-        [sys.executable, "-c", "import sys; from polytask.cli import main; sys.exit(main())"]
-        + ["evaluate", str(run), "--episodes", "1", "--video"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    script = "import sys; from polytask.cli import main; sys.exit(main())"
+    arguments = ["evaluate", str(run), "--episodes", "1", "--video"]
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
     if "cannot render here" in done.stderr or "not installed" in done.stderr:
         pytest.skip(done.stderr)
     assert done.returncode == 0, done.stderr

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import optax
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from polytask.losses import masked_tanh_normal
@@ -73,15 +72,15 @@ class Agent(Protocol):
     def act(
         self,
         state: Any,
-        observations: Float[ArrayLike, "batch observation"],
-        task_ids: Int[ArrayLike, " batch"],
+        observations: Float[Any, "batch observation"],
+        task_ids: Int[Any, " batch"],
         key: PRNGKeyArray | None,
     ) -> Float[Array, "batch action"]:
         """Actions in [-1, 1], zero in masked dimensions; without a key the policy's mode."""
         ...
 
     def update(
-        self, state: Any, batches: Batch, return_bound: Float[ArrayLike, " tasks"], key: PRNGKeyArray
+        self, state: Any, batches: Batch, return_bound: Float[Any, " tasks"], key: PRNGKeyArray
     ) -> tuple[Any, dict[str, Float[Array, ""]]]:
         """One gradient step for each batch along the leading axis. Donates `state`: use the returned one.
 
@@ -93,16 +92,16 @@ class Agent(Protocol):
     def values(
         self,
         state: Any,
-        observations: Float[ArrayLike, "batch observation"],
-        task_ids: Int[ArrayLike, " batch"],
-        return_bound: Float[ArrayLike, " tasks"],
+        observations: Float[Any, "batch observation"],
+        task_ids: Int[Any, " batch"],
+        return_bound: Float[Any, " tasks"],
         key: PRNGKeyArray,
     ) -> Float[Array, " batch"]:
         """Value estimates of states, in raw reward units."""
         ...
 
     def diagnose(
-        self, state: Any, batches: Batch, return_bound: Float[ArrayLike, " tasks"], key: PRNGKeyArray
+        self, state: Any, batches: Batch, return_bound: Float[Any, " tasks"], key: PRNGKeyArray
     ) -> dict[str, Float[Array, " tasks"]]:
         """Losses, entropy and gradient norms of each task; `batches` has a leading task axis."""
         ...

@@ -15,7 +15,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from polytask.agents.base import TaskFacts, optimiser_step, polyak, sample_actions, task_facts
@@ -312,8 +311,8 @@ class BRC:
     def act(
         self,
         state: BRCState,
-        observations: Float[ArrayLike, "batch observation"],
-        task_ids: Int[ArrayLike, " batch"],
+        observations: Float[Any, "batch observation"],
+        task_ids: Int[Any, " batch"],
         key: PRNGKeyArray | None,
     ) -> Float[Array, "batch action"]:
         """Actions in [-1, 1], zero in masked dimensions; without a key tanh of the mean."""

@@ -38,6 +38,10 @@ class BRCConfig:
     initial_temperature: float = 0.1
     tau: float = 0.005
 
+    def __post_init__(self) -> None:
+        if self.bins < 2:
+            raise ValueError(f"a categorical critic needs at least 2 bins, not {self.bins}")
+
 
 @dataclasses.dataclass(frozen=True)
 class SACConfig:

@@ -13,7 +13,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from polytask.agents.base import TaskFacts, optimiser_step, polyak, sample_actions, task_facts
@@ -59,8 +58,8 @@ def init(config: SACConfig, tasks: TaskSet, key: PRNGKeyArray) -> SACState:
         critic=critic,
         target_critic=jax.tree.map(jnp.copy, critic),
         log_temperature=log_temperature,
-        actor_optimiser=adam.init(actor),
-        critic_optimiser=adam.init(critic),
+        actor_optimiser=adam.init(eqx.filter(actor, eqx.is_array)),
+        critic_optimiser=adam.init(eqx.filter(critic, eqx.is_array)),
         temperature_optimiser=adam.init(log_temperature),
     )
 
@@ -206,8 +205,8 @@ class SAC:
     def act(
         self,
         state: SACState,
-        observations: Float[ArrayLike, "batch observation"],
-        task_ids: Int[ArrayLike, " batch"],
+        observations: Float[Any, "batch observation"],
+        task_ids: Int[Any, " batch"],
         key: PRNGKeyArray | None,
     ) -> Float[Array, "batch action"]:
         """Actions in [-1, 1], zero in masked dimensions; without a key tanh of the mean."""

@@ -11,8 +11,11 @@ def report(arguments: list[str]) -> int:
     return tyro.cli(_report, prog="polytask report", args=arguments)
 
 
+_Runs = Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN [RUN ...]", help_behavior_hint="")]
+
+
 def _report(
-    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN [RUN ...]", help_behavior_hint="")],
+    runs: _Runs,
     /,
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None,
 ) -> int:

@@ -10,13 +10,16 @@ def tasks(arguments: list[str]) -> int:
     return tyro.cli(_tasks, prog="polytask tasks", args=arguments)
 
 
-def _tasks(pattern: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[PATTERN]", help_behavior_hint="")] = None, /) -> int:
+_Pattern = Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[PATTERN]", help_behavior_hint="")]
+
+
+def _tasks(pattern: _Pattern = None, /) -> int:
     """Lists tasks and their facts.
 
     Sizes are of one observation and one action; the horizon is in steps.
 
     Args:
-        pattern: A part of the name, a shell pattern ('dmc/*-run'), a named set (metaworld/mt10), or gym/<part of an id>.
+        pattern: A part of the name, a shell pattern ('dmc/*-run'), a set (metaworld/mt10), or gym/<part of an id>.
     """
     from rich.console import Console
 
@@ -38,4 +41,3 @@ def _tasks(pattern: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(me
             highlight=False,
         )
     return 0
-

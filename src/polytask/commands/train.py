@@ -140,7 +140,7 @@ def _full_name(argument: str) -> str:
 
 def _value(arguments: Sequence[str], flag: str, default: str) -> str:
     """The value of a flag that has to be known before the others can be parsed."""
-    for argument, following in zip(arguments, [*arguments[1:], default], strict=True):
+    for argument, following in zip(arguments, [*arguments, default][1:], strict=True):
         if argument == flag:
             return following
         if argument.startswith(f"{flag}="):
@@ -191,7 +191,7 @@ def _announce(config: TrainConfig[Any], tasks: "TaskSet", run: Path, named: Pres
     lines = {
         "agent": ", ".join([agent.kind, *changed]),
         "steps": f"{config.steps:,} per task, the first {config.warmup_steps:,} with random actions",
-        "":  f"{evaluated}, saved every {config.checkpoint_every:,}",
+        "": f"{evaluated}, saved every {config.checkpoint_every:,}",
         "preset": named,
         "seed": str(config.seed),
         "run": str(run),
@@ -207,11 +207,11 @@ def _alike(config: TrainConfig[Any], tasks: "TaskSet") -> "Table":
     """The facts of the tasks, one line for those that share them all."""
     from polytask.commands.shared import facts_table
 
-    groups: dict[TaskSpec, list[TaskSpec]] = {}
+    names: dict[TaskSpec, list[str]] = {}
     for spec in tasks:
         engine = spec.engine if config.engine == "auto" else config.engine
-        shared = dataclasses.replace(spec, name=spec.suite, action_low=(0.0,) * spec.action_dim, action_high=(), engine=engine)
-        groups.setdefault(shared, []).append(spec)
-    return facts_table(
-        [(same[0].name if len(same) == 1 else f"{len(same)} tasks of {shared.name}", shared) for shared, same in groups.items()]
-    )
+        unbounded = (0.0,) * spec.action_dim
+        shown = dataclasses.replace(spec, name="", action_low=unbounded, action_high=unbounded, engine=engine)
+        names.setdefault(shown, []).append(spec.name)
+    labels = [same[0] if len(same) == 1 else f"{len(same)} tasks of {spec.suite}" for spec, same in names.items()]
+    return facts_table(list(zip(labels, names, strict=True)))

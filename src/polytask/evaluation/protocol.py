@@ -65,8 +65,8 @@ def summarise(policy: Policy, episodes: Episodes, seed: int) -> Evaluation:
     scored = [row for row, spec in enumerate(policy.tasks) if has_score(spec)]
     mean = None
     if scored:
-        per_episode = [_scores(policy.tasks.specs[row], episodes.returns[row], episodes.successes[row]) for row in scored]
-        mean = _bootstrap(np.stack(per_episode, axis=1))
+        specs, returns, successes = policy.tasks.specs, episodes.returns, episodes.successes
+        mean = _bootstrap(np.stack([_scores(specs[row], returns[row], successes[row]) for row in scored], axis=1))
     return Evaluation(policy.step, seed, episodes, tasks, mean)
 
 

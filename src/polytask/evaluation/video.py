@@ -92,7 +92,7 @@ def _frame(env: Any, task: str) -> UInt8[np.ndarray, "height width 3"]:
 
 
 class _Film:
-    """An MP4 file that is written frame by frame; encoded by ffmpeg, which is started at the first, knowing its size."""
+    """An MP4 file, written frame by frame by ffmpeg, which is started at the first: it has to know the size."""
 
     def __init__(self, out: Path) -> None:
         self._out = out

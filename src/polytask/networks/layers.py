@@ -47,7 +47,9 @@ class TaskHead(eqx.Module):
     def __init__(
         self, inputs: int, outputs: int, heads: int, *, key: PRNGKeyArray, scale: float = math.sqrt(2)
     ) -> None:
-        self.dense = Dense(inputs, heads * outputs, key=key, scale=scale)
+        # Each head is orthogonal in itself; of one matrix over all of them the columns would come out shorter.
+        parts = [Dense(inputs, outputs, key=k, scale=scale) for k in jax.random.split(key, heads)]
+        self.dense = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=-1), *parts)
         self.heads = heads
 
     def __call__(

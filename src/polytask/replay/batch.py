@@ -1,17 +1,19 @@
 """The form in which transitions reach an agent."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 
 
 class Batch(NamedTuple):
-    """Transitions with raw rewards. `continues` is 0 where the episode terminated, else 1 (also at truncation)."""
+    """Transitions with raw rewards: NumPy arrays from the replay, JAX arrays inside an agent.
 
-    observations: Float[ArrayLike, "*batch observation"]
-    actions: Float[ArrayLike, "*batch action"]
-    rewards: Float[ArrayLike, "*batch"]
-    continues: Float[ArrayLike, "*batch"]
-    next_observations: Float[ArrayLike, "*batch observation"]
-    task_ids: Int[ArrayLike, "*batch"]
+    `continues` is 0 where the episode terminated, else 1 (also at truncation).
+    """
+
+    observations: Float[Any, "*batch observation"]
+    actions: Float[Any, "*batch action"]
+    rewards: Float[Any, "*batch"]
+    continues: Float[Any, "*batch"]
+    next_observations: Float[Any, "*batch observation"]
+    task_ids: Int[Any, "*batch"]

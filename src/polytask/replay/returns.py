@@ -48,7 +48,7 @@ class ReturnBounds:
             if not terminated[task]:
                 given = truncation_value(int(task)) if truncation_value else None
                 tail = episode.mean() / (1 - self.discounts[task]) if given is None else given
-            returns = _returns_to_go(episode, self.discounts[task], tail)
+            returns = _returns_to_go(episode, float(self.discounts[task]), tail)
             self.low[task] = min(self.low[task], returns.min())
             self.high[task] = max(self.high[task], returns.max())
             self.length[task] = 0

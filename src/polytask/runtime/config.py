@@ -48,6 +48,8 @@ class TrainConfig(Generic[AgentT]):
         for name in ("steps", "checkpoint_every", "log_every", "eval_episodes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"a seed lies between 0 and 2^32 - 1, but is {self.seed}")
         for name in ("warmup_steps", "eval_every"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} cannot be negative, but is {getattr(self, name)}")
@@ -67,7 +69,7 @@ def preset(name: Preset, kind: str = "brc") -> TrainConfig[Any]:
     "cpu" learns MT10 on two cores in about an hour and is TrainConfig's defaults, "paper" has the sizes of the official
     code, "quick" is a first look of about ten minutes. The SAC baseline has one size.
     """
-    sizes: dict[Preset, dict[str, int]] = {
+    sizes: dict[Preset, dict[str, Any]] = {
         "cpu": {},
         "paper": {"critic_width": 4096, "batch_size": 1024},
         "quick": {"critic_width": 128},
@@ -90,7 +92,7 @@ def from_json(content: dict[str, Any]) -> tuple[TrainConfig, TaskSet]:
     """The inverse of `to_json`. Raises ValueError naming fields that this version does not know."""
     content = dict(content)
     specs = [
-        TaskSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in spec.items()})
+        _build(TaskSpec, {k: tuple(v) if isinstance(v, list) else v for k, v in spec.items()})
         for spec in content.pop("specs")
     ]
     agent = dict(content.pop("agent"))

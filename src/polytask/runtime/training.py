@@ -1,6 +1,7 @@
 """The training loop."""
 
 import contextlib
+import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
+import optax
 
 from polytask import random
 from polytask.agents.factory import make_agent
@@ -151,10 +152,11 @@ class Loop:
             "seconds": sum(session.seconds.values()),
             "steps_per_second": rate,
             **{name: float(value) for name, value in self.metrics.items()},
+            "parameter_norm": float(optax.tree.norm(session.state.critic)),
             "task": self.task_metrics(),
             "replay_transitions": session.replay.transitions,
             "replay_bytes": session.replay.nbytes,
-            "peak_memory_bytes": psutil.Process().memory_info().rss,
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,  # Linux counts KiB
             "time": dict(session.seconds),
         }
         norms = record["task"]
@@ -164,7 +166,7 @@ class Loop:
         self.loggers.metrics(record)
         self.progress.update(session.step, rate, self.rows())
 
-    def task_metrics(self) -> dict[str, dict[str, float | None]]:
+    def task_metrics(self) -> dict[str, dict[str, float]]:
         """Every figure that is known per task."""
         session = self.session
         figures = {
@@ -266,7 +268,7 @@ def _stop_signal(announce: Callable[[str], None]) -> Iterator[Callable[[], bool]
     def ask(number: int, frame: Any) -> None:
         nonlocal asked
         asked = True
-        signal.signal(number, before[number])
+        signal.signal(number, before[signal.Signals(number)])
         announce("stopping after this step, with a checkpoint; Ctrl-C again stops at once, without one")
 
     for number in signals:

@@ -21,5 +21,5 @@ class TaskOptions:
     def __post_init__(self) -> None:
         if self.horizon is not None and self.horizon < 1:
             raise ValueError(f"a horizon is a positive number of steps, not {self.horizon}")
-        if not 0.0 <= self.discount <= 1.0:
-            raise ValueError(f"a discount lies between 0 and 1, not {self.discount}")
+        if not 0.0 <= self.discount < 1.0:
+            raise ValueError(f"a discount is at least 0 and less than 1, not {self.discount}")
