@@ -109,7 +109,7 @@ def fill(run: Path, saves: tuple[int, ...], wrong: float = 7.0) -> None:
         replay.insert(
             row,
             np.ones((2, 1)),
-            np.full(2, wrong if step == 7 else step),
+            np.full(2, wrong if step == 7 else float(step)),
             np.array([step % 5 == 0, False]),
             np.array([False, step % 4 == 0]),
             row + 1,
