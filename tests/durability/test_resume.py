@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from polytask.agents.config import BRCConfig
+from polytask.runtime import checkpoint
 from polytask.runtime.config import TrainConfig
 from polytask.runtime.diff import diff
 from polytask.runtime.storage import TEMPORARY
@@ -50,6 +51,13 @@ def test_two_runs_of_one_seed_are_identical(whole, tmp_path):
 def test_evaluating_never_changes_training(whole, tmp_path):
     train(config(eval_every=0), tmp_path / "blind")
     assert diff(whole, tmp_path / "blind") == []
+
+
+def test_a_checkpoint_needs_no_segment_that_is_overwritten(whole):
+    """The ring of 64 slots laps in 90 steps: nothing of the first 25 is left."""
+    found = checkpoint.latest(whole)
+    assert found is not None
+    assert [ref.name for ref in found.segments][0] == "steps_000000025_000000050.npz"
 
 
 def test_other_seeds_differ(whole, tmp_path):

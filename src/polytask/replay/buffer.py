@@ -118,7 +118,12 @@ class Replay:
 
     def since(self, heads: Int[np.ndarray, " tasks"]) -> dict[str, np.ndarray]:
         """What was written from `heads` on, as arrays for a segment file; `load` puts it back."""
-        arrays: dict[str, np.ndarray] = {"begin": heads.copy(), "end": self.head.copy(), "open": self.open.copy()}
+        arrays: dict[str, np.ndarray] = {
+            "begin": heads.copy(),
+            "end": self.head.copy(),
+            "open": self.open.copy(),
+            "capacity": np.array(self.capacity),
+        }
         for task in range(self.tasks):
             slots = self._slots(task, int(heads[task]), int(self.head[task]))
             arrays[f"rows/{task}"], arrays[f"sampled/{task}"] = self.rows[slots], self.sampled[slots]
@@ -131,6 +136,10 @@ class Replay:
             self.rows[slots], self.sampled[slots] = arrays[f"rows/{task}"], arrays[f"sampled/{task}"]
         self.head, self.open = arrays["end"].copy(), arrays["open"].copy()
         self.counts = self.sampled.reshape(self.tasks, self.capacity).sum(axis=1)
+
+    def overwritten(self, end: Int[np.ndarray, " tasks"]) -> bool:
+        """Whether nothing is left of what had been written when the heads stood at `end`."""
+        return bool((end <= self.head - self.capacity).all())
 
     def _slots(self, task: int, begin: int, end: int) -> Int[np.ndarray, " slots"]:
         # The slot at `end` holds the newest observation; older laps of the ring are gone.

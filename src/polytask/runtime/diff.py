@@ -124,7 +124,8 @@ class _ReplayReader:
     """What a checkpoint's segments hold together, one array at a time: all of them can fill the memory.
 
     Arrays are joined along time. Segments of `Replay.since` say in "begin" and "end" which slots of each task they
-    hold, both inclusive; a slot that the next segment holds too was not final yet.
+    hold, both inclusive; a slot that the next segment holds too was not final yet, and what lies more than "capacity"
+    slots back is overwritten.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -136,19 +137,23 @@ class _ReplayReader:
         ]
 
     def names(self) -> list[str]:
-        return list(dict.fromkeys(name for file in self._files for name in storage.array_names(file)))
+        found = dict.fromkeys(name for file in self._files for name in storage.array_names(file))
+        return [name for name in found if name != "begin"]
 
     def read(self, name: str) -> np.ndarray | None:
         found = [storage.read_array(file, name) for file in self._files]
-        if name in ("begin", "end", "open") and found:
-            return found[0] if name == "begin" else found[-1]
+        if name in ("end", "open", "capacity"):
+            return found[-1] if found else None
         parts = []
         for part, overlap in zip(found, [*self._overlaps, None], strict=False):
             if part is not None:
                 task = name.rpartition("/")[2]
                 surplus = int(overlap[int(task)]) if overlap is not None and task.isdecimal() else 0
                 parts.append(np.atleast_1d(part)[: len(np.atleast_1d(part)) - surplus])
-        return np.concatenate(parts) if parts else None
+        if not parts:
+            return None
+        capacity = self.read("capacity")
+        return np.concatenate(parts)[-int(capacity) if capacity is not None else 0 :]
 
 
 def _leaves(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class Session:
         self.observations = np.zeros((len(tasks), tasks.observation_dim), np.float32)
         self._boundary = 0
         self._actions: list[Float32[np.ndarray, "tasks action"]] = []
-        self._segments: tuple[segments.SegmentRef, ...] = ()
+        self._segments: list[tuple[segments.SegmentRef, np.ndarray]] = []  # with the replay's heads at their end
         self._segments_step = 0
         self._segment_heads = self.replay.head.copy()
 
@@ -78,10 +78,11 @@ class Session:
         if self._segments_step < self.step:
             new = self.replay.since(self._segment_heads)
             ref = segments.write_segment(self.run, self._segments_step, self.step, new)
-            self._segments = (*self._segments, ref)
             self._segments_step, self._segment_heads = self.step, self.replay.head.copy()
+            self._segments = [*self._segments, (ref, self._segment_heads)]
+            self._segments = [(ref, end) for ref, end in self._segments if not self.replay.overwritten(end)]
         counters = {"boundary": self._boundary, "actions": len(self._actions), "timing": self.seconds}
-        checkpoint.save(self.run, self.step, self._saved(), counters, self._segments)
+        checkpoint.save(self.run, self.step, self._saved(), counters, [ref for ref, _ in self._segments])
 
     def load(self, found: checkpoint.Checkpoint, warn: Callable[[str], object]) -> None:
         """Takes over a checkpoint and brings the environments to where they were."""
@@ -95,8 +96,8 @@ class Session:
         self.restarts, self.observations = saved["restarts"], saved["observations"]
         for ref in found.segments:
             self.replay.load(segments.read_segment(self.run, ref))
-        self._segments, self._segments_step = found.segments, found.step
-        self._segment_heads = self.replay.head.copy()
+            self._segments.append((ref, self.replay.head.copy()))
+        self._segments_step, self._segment_heads = found.step, self.replay.head.copy()
         self.step, self.seconds = found.step, counters["timing"]
         self._repeat_actions(warn)
 
