@@ -57,7 +57,7 @@ def test_a_checkpoint_needs_no_segment_that_is_overwritten(whole):
     """The ring of 64 slots laps in 90 steps: nothing of the first 25 is left."""
     found = checkpoint.latest(whole)
     assert found is not None
-    assert [ref.name for ref in found.segments][0] == "steps_000000025_000000050.npz"
+    assert next(ref.name for ref in found.segments) == "steps_000000025_000000050.npz"
 
 
 def test_other_seeds_differ(whole, tmp_path):
