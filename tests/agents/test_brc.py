@@ -195,7 +195,8 @@ def test_every_switch_learns_and_stays_finite(changes, tasks):
     bound = jnp.array([0.0, jnp.inf])[: len(tasks)]
     inputs = (jax.tree.map(jnp.copy, before), batches, bound, KEY)
     # Unoptimised, as most of this test's time goes into the compiler.
-    state, metrics = agent.update.lower(*inputs).compile({"xla_backend_optimization_level": 0})(*inputs)
+    update = jax.jit(partial(brc.update, config, agent.facts))
+    state, metrics = update.lower(*inputs).compile({"xla_backend_optimization_level": 0})(*inputs)
     assert_finite((state, metrics))
     for name in ("actor", "critic", "target_critic", "log_temperature"):
         assert differ(getattr(state, name), getattr(before, name)), name

@@ -1,6 +1,8 @@
 """What every agent shares: the batch, the tasks' facts as arrays, and the interface."""
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from polytask.losses import masked_tanh_normal
-from polytask.networks import GaussianActor
+from polytask.networks import GaussianActor, TaskEmbedding
 from polytask.replay.batch import Batch
 from polytask.tasks.spec import TaskSet
 
@@ -58,16 +60,37 @@ def polyak(online: Any, target: Any, tau: float) -> Any:
     return jax.tree.map(lambda o, t: tau * o + (1 - tau) * t, online, target)
 
 
-@runtime_checkable
-class Agent(Protocol):
+class Method(NamedTuple):
+    """What an agent's file provides: pure functions of (config, facts, ...), which `Agent` compiles.
+
+    `values(config, facts, state, outputs, task_ids, return_bound)` turns the critics' outputs into raw reward units.
+    """
+
+    entropy_per_dimension: float
+    init: Callable[..., Any]
+    update: Callable[..., Any]
+    diagnose: Callable[..., Any]
+    values: Callable[..., Float[Array, " batch"]]
+
+
+class Agent:
     """One policy for T tasks. The state is a pytree of arrays; every method is a pure function of its arguments."""
 
-    tasks: TaskSet
-    facts: TaskFacts
+    def __init__(self, method: Method, config: Any, tasks: TaskSet) -> None:
+        self.config, self.tasks, self._method = config, tasks, method
+        self.facts = task_facts(
+            tasks,
+            mask_padded_actions=config.mask_padded_actions,
+            entropy_per_dimension=method.entropy_per_dimension,
+        )
+        self._update = jax.jit(partial(method.update, config, self.facts), donate_argnums=0)
+        self._diagnose = jax.jit(partial(method.diagnose, config, self.facts))
+        self._act = jax.jit(self._act_now)
+        self._values = jax.jit(self._values_now)
 
     def init(self, key: PRNGKeyArray) -> Any:
         """Fresh parameters, optimisers and statistics."""
-        ...
+        return self._method.init(self.config, self.tasks, key)
 
     def act(
         self,
@@ -76,8 +99,8 @@ class Agent(Protocol):
         task_ids: Int[Any, " batch"],
         key: PRNGKeyArray | None,
     ) -> Float[Array, "batch action"]:
-        """Actions in [-1, 1], zero in masked dimensions; without a key the policy's mode."""
-        ...
+        """Actions in [-1, 1], zero in masked dimensions; without a key tanh of the mean."""
+        return self._act(state.actor, state.critic.conditioning, observations, task_ids, key)
 
     def update(
         self, state: Any, batches: Batch, return_bound: Float[Any, " tasks"], key: PRNGKeyArray
@@ -87,7 +110,7 @@ class Agent(Protocol):
         `return_bound` is the largest absolute discounted return seen in each task, in raw reward units; infinite
         before the first episode has ended.
         """
-        ...
+        return self._update(state, batches, return_bound, key)
 
     def values(
         self,
@@ -97,15 +120,30 @@ class Agent(Protocol):
         return_bound: Float[Any, " tasks"],
         key: PRNGKeyArray,
     ) -> Float[Array, " batch"]:
-        """Value estimates of states, in raw reward units."""
-        ...
+        """Value estimates of states under one drawn action each, in raw reward units."""
+        return self._values(state, observations, task_ids, return_bound, key)
 
     def diagnose(
         self, state: Any, batches: Batch, return_bound: Float[Any, " tasks"], key: PRNGKeyArray
     ) -> dict[str, Float[Array, " tasks"]]:
         """Losses, entropy and gradient norms of each task; `batches` has a leading task axis."""
-        ...
+        return self._diagnose(state, batches, return_bound, key)
 
     def embeddings(self, state: Any) -> Float[Array, "tasks dim"] | None:
         """The tasks' feature vectors as the networks see them, or None if the agent learns none."""
-        ...
+        conditioning = state.critic.conditioning
+        if not isinstance(conditioning, TaskEmbedding):
+            return None
+        return conditioning(jnp.arange(len(self.tasks)))
+
+    def _act_now(self, actor, conditioning, observations, task_ids, key):
+        mean, log_std = actor(observations, conditioning(task_ids), task_ids)
+        noise = 0.0 if key is None else jnp.exp(log_std) * jax.random.normal(key, mean.shape)
+        return jnp.tanh(mean + noise) * self.facts.action_mask[task_ids]
+
+    def _values_now(self, state, observations, task_ids, return_bound, key):
+        features, mask = state.critic.conditioning(task_ids), self.facts.action_mask[task_ids]
+        noise = jax.random.normal(key, mask.shape)
+        actions, _ = sample_actions(state.actor, observations, features, task_ids, mask, noise)
+        outputs = state.critic(observations, actions, task_ids)
+        return self._method.values(self.config, self.facts, state, outputs, task_ids, return_bound)

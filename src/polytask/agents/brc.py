@@ -8,7 +8,6 @@ where it and the paper differ; the paper's choices are switches of `BRCConfig`.
 """
 
 import dataclasses
-from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -17,7 +16,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from polytask.agents.base import TaskFacts, optimiser_step, polyak, sample_actions, task_facts
+from polytask.agents.base import Method, TaskFacts, optimiser_step, polyak, sample_actions
 from polytask.agents.config import BRCConfig
 from polytask.losses import (
     categorical_td_target,
@@ -27,7 +26,7 @@ from polytask.losses import (
     soft_td_target,
     temperature_loss,
 )
-from polytask.networks import BroNet, CriticEnsemble, GaussianActor, TaskEmbedding, TaskHead, make_conditioning
+from polytask.networks import BroNet, CriticEnsemble, GaussianActor, TaskHead, make_conditioning
 from polytask.networks.critic import CriticMember
 from polytask.replay.batch import Batch
 from polytask.tasks.spec import TaskSet
@@ -291,52 +290,17 @@ def diagnose(
     return {**metrics, "reward_scale": scale}
 
 
-class BRC:
-    """BRC for a set of tasks; see `Agent` for the methods. The maths are this module's functions, here compiled."""
+def values(
+    config: BRCConfig,
+    facts: TaskFacts,
+    state: BRCState,
+    outputs: Float[Array, "members batch outputs"],
+    task_ids: Int[Array, " batch"],
+    return_bound: Float[Array, " tasks"],
+) -> Float[Array, " batch"]:
+    """The critics' values in raw reward units; 0 where the task's scale is not known yet."""
+    scale = reward_scale(config, facts, state.log_temperature, state.task_entropy, return_bound)[task_ids]
+    return jnp.where(scale > 0, _q(config, outputs) / jnp.where(scale > 0, scale, 1.0), 0.0)
 
-    def __init__(self, config: BRCConfig, tasks: TaskSet) -> None:
-        self.config, self.tasks = config, tasks
-        self.facts = task_facts(
-            tasks, mask_padded_actions=config.mask_padded_actions, entropy_per_dimension=ENTROPY_PER_DIMENSION
-        )
-        self.update = jax.jit(partial(update, config, self.facts), donate_argnums=0)
-        self.diagnose = jax.jit(partial(diagnose, config, self.facts))
-        self._act = jax.jit(self._act_impl)
-        self.values = jax.jit(self._values_impl)
 
-    def init(self, key: PRNGKeyArray) -> BRCState:
-        """Fresh parameters, optimisers and statistics."""
-        return init(self.config, self.tasks, key)
-
-    def act(
-        self,
-        state: BRCState,
-        observations: Float[Any, "batch observation"],
-        task_ids: Int[Any, " batch"],
-        key: PRNGKeyArray | None,
-    ) -> Float[Array, "batch action"]:
-        """Actions in [-1, 1], zero in masked dimensions; without a key tanh of the mean."""
-        return self._act(state.actor, state.critic.conditioning, observations, task_ids, key)
-
-    def _act_impl(self, actor, conditioning, observations, task_ids, key):
-        mean, log_std = actor(observations, conditioning(task_ids), task_ids)
-        noise = 0.0 if key is None else jnp.exp(log_std) * jax.random.normal(key, mean.shape)
-        return jnp.tanh(mean + noise) * self.facts.action_mask[task_ids]
-
-    def _values_impl(self, state, observations, task_ids, return_bound, key):
-        mask = self.facts.action_mask[task_ids]
-        noise = jax.random.normal(key, mask.shape)
-        actions, _ = sample_actions(
-            state.actor, observations, state.critic.conditioning(task_ids), task_ids, mask, noise
-        )
-        scale = reward_scale(self.config, self.facts, state.log_temperature, state.task_entropy, return_bound)
-        q = _q(self.config, state.critic(observations, actions, task_ids))
-        by_sample = scale[task_ids]
-        return jnp.where(by_sample > 0, q / jnp.where(by_sample > 0, by_sample, 1.0), 0.0)
-
-    def embeddings(self, state: BRCState) -> Float[Array, "tasks dim"] | None:
-        """The normalised task embeddings, or None under other kinds of conditioning."""
-        conditioning = state.critic.conditioning
-        if not isinstance(conditioning, TaskEmbedding):
-            return None
-        return conditioning(jnp.arange(len(self.tasks)))
+METHOD = Method(ENTROPY_PER_DIMENSION, init, update, diagnose, values)

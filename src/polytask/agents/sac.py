@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from polytask.agents.base import TaskFacts, optimiser_step, polyak, sample_actions, task_facts
+from polytask.agents.base import Method, TaskFacts, optimiser_step, polyak, sample_actions
 from polytask.agents.config import SACConfig
 from polytask.losses import soft_policy_loss, soft_td_target, temperature_loss
 from polytask.networks import MLP, CriticEnsemble, GaussianActor, NoTaskFeatures, TaskHead
@@ -73,7 +73,7 @@ def critic_loss(
     noise: Float[Array, "batch action"],
 ) -> Float[Array, ""]:
     """Squared error to the soft target under the minimum of the two target critics, summed over the critics."""
-    features = jnp.zeros((batch.rewards.shape[0], 0))
+    features = state.critic.conditioning(batch.task_ids)
     mask = facts.action_mask[batch.task_ids]
     actions, log_probs = sample_actions(state.actor, batch.next_observations, features, batch.task_ids, mask, noise)
     next_q = state.target_critic(batch.next_observations, actions, batch.task_ids)[..., 0].min(axis=0)
@@ -89,7 +89,7 @@ def actor_loss(
     facts: TaskFacts, actor: GaussianActor, state: SACState, batch: Batch, noise: Float[Array, "batch action"]
 ) -> tuple[Float[Array, ""], tuple[Float[Array, " batch"], Float[Array, " batch"]]]:
     """The loss, with each sample's log-probability and value."""
-    features = jnp.zeros((batch.rewards.shape[0], 0))
+    features = state.critic.conditioning(batch.task_ids)
     mask = facts.action_mask[batch.task_ids]
     actions, log_probs = sample_actions(actor, batch.observations, features, batch.task_ids, mask, noise)
     q = state.critic(batch.observations, actions, batch.task_ids)[..., 0].min(axis=0)
@@ -185,43 +185,16 @@ def diagnose(
     return {**metrics, "temperature": jnp.exp(state.log_temperature)}
 
 
-class SAC:
-    """Multi-task SAC; see `Agent` for the methods."""
+def values(
+    config: SACConfig,
+    facts: TaskFacts,
+    state: SACState,
+    outputs: Float[Array, "members batch outputs"],
+    task_ids: Int[Array, " batch"],
+    return_bound: Float[Array, " tasks"],
+) -> Float[Array, " batch"]:
+    """The smaller of the critics' values, in raw reward units."""
+    return outputs[..., 0].min(axis=0) / config.reward_multiplier
 
-    def __init__(self, config: SACConfig, tasks: TaskSet) -> None:
-        self.config, self.tasks = config, tasks
-        self.facts = task_facts(
-            tasks, mask_padded_actions=config.mask_padded_actions, entropy_per_dimension=ENTROPY_PER_DIMENSION
-        )
-        self.update = jax.jit(partial(update, config, self.facts), donate_argnums=0)
-        self.diagnose = jax.jit(partial(diagnose, config, self.facts))
-        self._act = jax.jit(self._act_impl)
-        self.values = jax.jit(self._values_impl)
 
-    def init(self, key: PRNGKeyArray) -> SACState:
-        """Fresh parameters and optimisers."""
-        return init(self.config, self.tasks, key)
-
-    def act(
-        self,
-        state: SACState,
-        observations: Float[Any, "batch observation"],
-        task_ids: Int[Any, " batch"],
-        key: PRNGKeyArray | None,
-    ) -> Float[Array, "batch action"]:
-        """Actions in [-1, 1], zero in masked dimensions; without a key tanh of the mean."""
-        return self._act(state.actor, observations, task_ids, key)
-
-    def _act_impl(self, actor, observations, task_ids, key):
-        mean, log_std = actor(observations, jnp.zeros((observations.shape[0], 0)), task_ids)
-        noise = 0.0 if key is None else jnp.exp(log_std) * jax.random.normal(key, mean.shape)
-        return jnp.tanh(mean + noise) * self.facts.action_mask[task_ids]
-
-    def _values_impl(self, state, observations, task_ids, return_bound, key):
-        features, mask = jnp.zeros((observations.shape[0], 0)), self.facts.action_mask[task_ids]
-        noise = jax.random.normal(key, mask.shape)
-        actions, _ = sample_actions(state.actor, observations, features, task_ids, mask, noise)
-        return state.critic(observations, actions, task_ids)[..., 0].min(axis=0) / self.config.reward_multiplier
-
-    def embeddings(self, state: SACState) -> None:
-        """SAC learns no task embeddings."""
+METHOD = Method(ENTROPY_PER_DIMENSION, init, update, diagnose, values)

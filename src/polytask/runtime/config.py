@@ -79,7 +79,7 @@ def preset(name: Preset, kind: str = "brc") -> TrainConfig[Any]:
     if name != "quick":
         return config
     return dataclasses.replace(
-        config, steps=15_000, warmup_steps=2_000, eval_every=2_500, checkpoint_every=5_000, log_every=500
+        config, steps=25_000, warmup_steps=2_000, eval_every=2_500, checkpoint_every=5_000, log_every=500
     )
 
 

@@ -80,7 +80,7 @@ class Loop:
         self.metrics: dict[str, Any] = {}
         self.evaluated = _latest_scores(folder.read_evaluations())
         self.mark = (time.monotonic(), session.step)
-        self.shown = self.mark[0]
+        self.shown, self.rate = self.mark[0], 0.0
 
     def run(self, stop: Callable[[], bool]) -> bool:
         """Trains to the last step; False if `stop` said so before. A checkpoint is saved in either case."""
@@ -139,14 +139,14 @@ class Loop:
         now = time.monotonic()
         if now - max(self.shown, self.mark[0]) >= 1:
             self.shown = now
-            rate = (self.session.step - self.mark[1]) * len(self.tasks) / (now - self.mark[0])
-            self.progress.update(self.session.step, rate)
+            self.rate = (self.session.step - self.mark[1]) * len(self.tasks) / (now - self.mark[0])
+            self.progress.update(self.session.step, self.rate)
 
     def log(self) -> None:
         """Writes one record of metrics and refreshes the display."""
         session, now = self.session, time.monotonic()
         rate = (session.step - self.mark[1]) * len(self.tasks) / max(now - self.mark[0], 1e-9)
-        self.mark = (now, session.step)
+        self.mark, self.rate = (now, session.step), rate
         record = {
             "step": session.step,
             "seconds": sum(session.seconds.values()),
@@ -205,6 +205,7 @@ class Loop:
         record = {"step": session.step, "seconds": sum(session.seconds.values()), **record}
         self.loggers.evaluation(record)
         self.evaluated = _latest_scores([record])
+        self.progress.update(session.step, self.rate, self.rows())
         self.mark = (time.monotonic(), session.step)
 
     def rows(self) -> list[TaskRow]:
