@@ -26,7 +26,7 @@ commands:
 {chr(10).join(f"  {name:<10}{summary}" for name, (_, summary) in COMMANDS.items())}
 
 examples:
-  polytask train                         a first look: ten tasks, ten minutes
+  polytask train                         a first look: three tasks, ten minutes
   polytask train metaworld/mt10          in earnest
   polytask train dmc/cheetah-run dmc/walker-walk gym/Pendulum-v1 --steps 50000
   polytask evaluate runs/metaworld-mt10-brc-seed0 --video

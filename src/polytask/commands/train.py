@@ -28,7 +28,7 @@ _KEPT = tyro.conf.arg(help_behavior_hint="(default: as in the run)")
 class TrainArguments(TrainConfig[AgentT]):
     """Trains one agent on many tasks; ends with a table and report.html.
 
-    Without a task: preset quick on metaworld/mt10, ten minutes on two cores.
+    Without a task: preset quick, three Meta-World tasks in about ten minutes.
 
     Where the run folder already holds this run, it goes on from its checkpoint.
 
