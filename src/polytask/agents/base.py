@@ -60,6 +60,35 @@ def polyak(online: Any, target: Any, tau: float) -> Any:
     return jax.tree.map(lambda o, t: tau * o + (1 - tau) * t, online, target)
 
 
+def diagnose_tasks(
+    state: Any,
+    batches: Batch,
+    key: PRNGKeyArray,
+    critic_loss: Callable[..., Float[Array, ""]],
+    actor_loss: Callable[..., tuple[Float[Array, ""], tuple[Float[Array, " batch"], Float[Array, " batch"]]]],
+) -> dict[str, Float[Array, " tasks"]]:
+    """Losses, entropy, value and gradient norms of each task; `batches` has shape (tasks, batch, ...).
+
+    `critic_loss(critic, batch, noise)` gives the loss, `actor_loss(actor, batch, noise)` the loss with each sample's
+    log-probability and value.
+    """
+
+    def one(inputs: tuple[Batch, Array]) -> dict[str, Array]:
+        batch, task_key = inputs
+        noise = jax.random.normal(task_key, (2, *batch.actions.shape))
+        loss, critic_grads = jax.value_and_grad(critic_loss)(state.critic, batch, noise[0])
+        (_, (log_probs, q)), actor_grads = jax.value_and_grad(actor_loss, has_aux=True)(state.actor, batch, noise[1])
+        return {
+            "critic_loss": loss,
+            "critic_gradient_norm": optax.tree.norm(critic_grads),
+            "actor_gradient_norm": optax.tree.norm(actor_grads),
+            "entropy": -log_probs.mean(),
+            "q_mean": q.mean(),
+        }
+
+    return jax.lax.map(one, (batches, jax.random.split(key, batches.rewards.shape[0])))
+
+
 class Method(NamedTuple):
     """What an agent's file provides: pure functions of (config, facts, ...), which `Agent` compiles.
 

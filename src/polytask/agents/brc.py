@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from polytask.agents.base import Method, TaskFacts, optimiser_step, polyak, sample_actions
+from polytask.agents.base import Method, TaskFacts, diagnose_tasks, optimiser_step, polyak, sample_actions
 from polytask.agents.config import BRCConfig
 from polytask.losses import (
     categorical_td_target,
@@ -270,23 +270,15 @@ def diagnose(
     scale = reward_scale(config, facts, state.log_temperature, state.task_entropy, return_bound)
     batches = batches._replace(rewards=batches.rewards * scale[batches.task_ids])
 
-    def one(inputs: tuple[Batch, Array]) -> dict[str, Array]:
-        batch, task_key = inputs
-        noise = jax.random.normal(task_key, (2, *batch.actions.shape))
-        target = critic_target(config, facts, state, batch, noise[0])
-        c_loss, c_grads = jax.value_and_grad(lambda critic: critic_loss(config, critic, batch, target))(state.critic)
-        (_, (log_probs, q)), a_grads = jax.value_and_grad(
-            lambda actor: actor_loss(config, facts, actor, state, batch, noise[1]), has_aux=True
-        )(state.actor)
-        return {
-            "critic_loss": c_loss,
-            "critic_gradient_norm": optax.tree.norm(c_grads),
-            "actor_gradient_norm": optax.tree.norm(a_grads),
-            "entropy": -log_probs.mean(),
-            "q_mean": q.mean(),
-        }
-
-    metrics = jax.lax.map(one, (batches, jax.random.split(key, batches.rewards.shape[0])))
+    metrics = diagnose_tasks(
+        state,
+        batches,
+        key,
+        lambda critic, batch, noise: critic_loss(
+            config, critic, batch, critic_target(config, facts, state, batch, noise)
+        ),
+        lambda actor, batch, noise: actor_loss(config, facts, actor, state, batch, noise),
+    )
     return {**metrics, "reward_scale": scale}
 
 

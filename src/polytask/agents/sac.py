@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from polytask.agents.base import Method, TaskFacts, optimiser_step, polyak, sample_actions
+from polytask.agents.base import Method, TaskFacts, diagnose_tasks, optimiser_step, polyak, sample_actions
 from polytask.agents.config import SACConfig
 from polytask.losses import soft_policy_loss, soft_td_target, temperature_loss
 from polytask.networks import MLP, CriticEnsemble, GaussianActor, NoTaskFeatures, TaskHead
@@ -163,25 +163,13 @@ def diagnose(
     key: PRNGKeyArray,
 ) -> dict[str, Float[Array, " tasks"]]:
     """Per-task losses, entropy, value and gradient norms; `batches` has shape (tasks, batch, ...)."""
-
-    def one(inputs: tuple[Batch, Array]) -> dict[str, Array]:
-        batch, task_key = inputs
-        noise = jax.random.normal(task_key, (2, *batch.actions.shape))
-        c_loss, c_grads = jax.value_and_grad(lambda c: critic_loss(config, facts, c, state, batch, noise[0]))(
-            state.critic
-        )
-        (_, (log_probs, q)), a_grads = jax.value_and_grad(
-            lambda a: actor_loss(facts, a, state, batch, noise[1]), has_aux=True
-        )(state.actor)
-        return {
-            "critic_loss": c_loss,
-            "critic_gradient_norm": optax.tree.norm(c_grads),
-            "actor_gradient_norm": optax.tree.norm(a_grads),
-            "entropy": -log_probs.mean(),
-            "q_mean": q.mean(),
-        }
-
-    metrics = jax.lax.map(one, (batches, jax.random.split(key, batches.rewards.shape[0])))
+    metrics = diagnose_tasks(
+        state,
+        batches,
+        key,
+        lambda critic, batch, noise: critic_loss(config, facts, critic, state, batch, noise),
+        lambda actor, batch, noise: actor_loss(facts, actor, state, batch, noise),
+    )
     return {**metrics, "temperature": jnp.exp(state.log_temperature)}
 
 

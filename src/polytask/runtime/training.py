@@ -69,12 +69,8 @@ class Loop:
     def __init__(
         self, session: Session, evaluation_stepper: Any, loggers: Loggers, progress: Progress, folder: RunFolder
     ) -> None:
-        self.session, self.evaluation_stepper, self.loggers, self.progress = (
-            session,
-            evaluation_stepper,
-            loggers,
-            progress,
-        )
+        self.session, self.evaluation_stepper = session, evaluation_stepper
+        self.loggers, self.progress = loggers, progress
         self.config, self.tasks, self.agent = session.config, session.tasks, session.agent
         self.task_ids = np.arange(len(self.tasks), dtype=np.int32)
         self.metrics: dict[str, Any] = {}
