@@ -1,0 +1,63 @@
+"""Combining at a shared representation, and as an optax aggregator."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from optax.experimental import aggregating
+
+from polytask.combine import combine_gradients, make_combiner, representation_gradient
+from polytask.combine.optax_face import as_optax
+from tests.combine.cases import KEY, assert_close
+from tests.combine.test_step import PARAMS, TASKS, X, Y, flat, losses_fn
+
+
+def trunk_fn(trunk):
+    return jnp.tanh(X @ trunk)
+
+
+def heads_fn(heads, z):
+    return jnp.square(heads @ z.T - Y).mean(axis=1), z
+
+
+@pytest.mark.parametrize("name", ["sum", "mgda", "graddrop"])
+def test_representation_gradient(name):
+    """The sum is the plain gradient; others combine dL_i/dz, and the trunk gets the pull-back of what comes out."""
+    made = make_combiner(name)
+    trunk, heads = PARAMS["trunk"], PARAMS["heads"]
+    result = jax.jit(
+        lambda t, h: representation_gradient(made, trunk_fn, heads_fn, t, h, made.init(t, TASKS), key=KEY)
+    )(trunk, heads)
+    z, pull = jax.vjp(trunk_fn, trunk)
+    rows = jax.jacrev(lambda z: heads_fn(heads, z)[0])(z)
+    by_z = combine_gradients(made, rows, result.losses, made.init(z, TASKS), key=KEY).gradient
+    plain = jax.grad(lambda p: losses_fn(p)[0].sum())(PARAMS)
+    assert_close(flat(result.gradient[0]), flat(pull(by_z)), relative=1e-4)
+    assert_close(flat(result.gradient[1]), flat(plain["heads"]), relative=1e-4)
+    if name == "sum":
+        assert_close(flat(result.gradient[0]), flat(plain["trunk"]), relative=1e-4)
+
+
+def test_optax_processes_task_gradients():
+    made = make_combiner("pcgrad")
+    optimiser = aggregating.process(optax.identity(), as_optax(made, 2, KEY), optax.sgd(0.5))
+    params = {"w": jnp.zeros(3)}
+    gradients = {"w": jnp.array([[1.0, 0.0, 1.0], [-1.0, 1.0, 0.0]])}
+    state = optimiser.init(params)
+    for step in range(2):
+        updates, state = jax.jit(optimiser.update)(gradients, state, params)
+        key = jax.random.fold_in(KEY, step)
+        expected = combine_gradients(made, gradients, jnp.ones(2), (), key=key).gradient["w"]
+        assert_close(updates["w"], -0.5 * np.asarray(expected))
+
+
+def test_optax_needs_the_losses_where_the_method_does():
+    face = as_optax(make_combiner("famo"), 2, KEY)
+    state = face.init(jnp.zeros(3))
+    with pytest.raises(ValueError, match="give update its losses"):
+        face.update(jnp.ones((2, 3)), state)
+    combined, _ = face.update(jnp.ones((2, 3)), state, losses=jnp.array([1.0, 2.0]))
+    assert_close(combined, 2 * np.ones(3))
+    with pytest.raises(ValueError, match="use combined_gradient"):
+        as_optax(make_combiner("it_mtl"), 2, KEY)

@@ -1,0 +1,124 @@
+"""The solver of non-negative quadratic programs, and what holds for every method that solves a problem."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from polytask.combine.base import Inputs
+from polytask.combine.solvers import nonnegative_qp
+from tests.combine.exact import METHODS, cone_projection, conflict, jacobians, solutions, unit, weigh
+
+EXACT = [name for name in METHODS if name != "sdmgrad"]  # SDMGrad's inner steps are part of the method
+
+qp = jax.jit(jax.vmap(nonnegative_qp))
+
+
+def solve_qp(matrices, linears):
+    active = jnp.ones(np.shape(linears), bool)
+    x, residual = qp(jnp.asarray(matrices, jnp.float32), jnp.asarray(linears, jnp.float32), active)
+    return np.float64(x), np.float64(residual)
+
+
+def kkt(matrix, linear, x):
+    """Relative to sum(x) + max|f|, in float64."""
+    slack = np.float64(np.float32(matrix)) @ x - np.float64(np.float32(linear))
+    return np.abs(np.minimum(x, slack)).max() / (x.sum() + np.abs(linear).max() + 1e-300)
+
+
+@pytest.mark.parametrize("tasks", [5, 64])
+def test_quadratic_program_meets_its_optimality_conditions(tasks):
+    cosines = [unit(case) @ unit(case).T for case in jacobians(tasks).values()]
+    rng = np.random.default_rng(0)
+    linears = [-c @ rng.uniform(0, 10.0 ** rng.uniform(-6, 6), tasks) for c in cosines]
+    x, residuals = solve_qp(cosines, linears)
+    for c, f, xi, r in zip(cosines, linears, x, residuals, strict=True):
+        # np.linalg's float64 arithmetic on the float32 problem; the solver's own figure is computed in float32.
+        assert kkt(c, f, xi) < 1e-6
+        assert r < 1e-6
+
+
+def test_quadratic_program_finds_exact_zeros():
+    """min (x - f)^2 / 2 over x >= 0 is max(f, 0)."""
+    linear = np.array([[3.0, -2.0, 1e-3, 0.0], [0.0, 0.0, 0.0, 0.0], [-1.0, -1.0, -1.0, -1.0]])
+    x, residuals = solve_qp(np.broadcast_to(np.eye(4), (3, 4, 4)), linear)
+    np.testing.assert_allclose(x, np.maximum(linear, 0), rtol=2e-6)
+    assert (x[linear <= 0] == 0).all()
+    assert (residuals < 1e-6).all()
+
+
+@pytest.mark.parametrize("tasks", [5, 64])
+def test_quadratic_program_projects_as_nnls_does(tasks):
+    for case in (jacobians(tasks)[name] for name in ("random", "aligned", "duplicates")):
+        rows, vector = unit(case), np.random.default_rng(1).normal(size=case.shape[1])
+        x, _ = solve_qp(rows[None] @ rows.T, -(rows @ vector)[None])
+        expected = cone_projection(case, vector)
+        assert np.linalg.norm(vector + x[0] @ rows - expected) < 1e-5 * np.linalg.norm(vector)
+
+
+def test_an_unbounded_program_ends_and_says_so():
+    """No x >= 0 is best where H x = 0 and f x > 0."""
+    x, _ = solve_qp([[[1.0, -1.0], [-1.0, 1.0]]], [[1.0, 1.0]])
+    assert np.isfinite(x).all()
+    assert x.sum() > 1e4
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_every_certificate_is_small(name):
+    """Rank-deficient, duplicate, opposed, stationary and badly scaled gradients, one task to twelve."""
+    for case, (_, weights, residual) in solutions(name).items():
+        assert np.isfinite(weights).all(), case
+        assert residual < 3e-6, f"{case}: {residual:.1e}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXACT)
+def test_every_certificate_is_small_for_64_tasks(name):
+    cases = jacobians(64)
+    for case, (weights, residual) in zip(cases, weigh(name, list(cases.values()), 64), strict=True):
+        assert np.isfinite(weights).all(), case
+        assert residual < 3e-6, f"{case}: {residual:.1e}"
+
+
+# Proved: MGDA, UPGrad, DualProj, Nash-MTL and FairGrad. Not ConFIG and IMTL-G (only for independent gradients, and
+# IMTL-G's weights may even then sum to less than zero), not Aligned-MTL and SDMGrad; CAGrad: see test_cagrad.py.
+@pytest.mark.parametrize("name", ["mgda", "upgrad", "dual_proj", "nash_mtl", "fairgrad", "fairgrad_half"])
+def test_no_conflict_where_it_is_proved(name):
+    for case, (gradients, weights, _) in solutions(name).items():
+        assert conflict(gradients, weights) < 2e-6, case
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_zero_gradients(name):
+    """Some, and all: finite weights; where zero gradients are left out, the others do not see them."""
+    random = jacobians(5)["random"]
+    some, every = np.where(np.arange(5)[:, None] < 2, 0.0, random), np.zeros_like(random)
+    (weights, _), (nothing, _), (others, _) = weigh(name, [some, every, random[2:]])
+    assert np.isfinite(weights).all()
+    assert np.isfinite(nothing).all()
+    if name in ("imtl_g", "nash_mtl", "fairgrad", "fairgrad_half", "config"):
+        assert not weights[:2].any()
+        assert not nothing.any()
+        np.testing.assert_allclose(weights[2:], others, rtol=1e-4, atol=1e-6 * np.abs(others).max())
+    if name == "mgda":
+        np.testing.assert_allclose(weights, [0.5, 0.5, 0, 0, 0], rtol=1e-6)
+        np.testing.assert_allclose(nothing, 0.2, rtol=1e-6)
+    if name in ("upgrad", "dual_proj"):
+        np.testing.assert_allclose(weights[:2], 0.2, rtol=1e-6)
+        np.testing.assert_allclose(weights[2:] * 5, others * 3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_no_task_at_all(name):
+    ((weights, residual),) = weigh(name, [np.zeros((0, 3), np.float32)])
+    assert weights.size == 0
+    assert np.isfinite(residual)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_no_host_callback_and_no_float64(name):
+    method = METHODS[name]
+    inputs = Inputs(jnp.eye(4), jnp.ones(4), jnp.ones(4, bool), jax.random.key(0), jnp.float32(1))
+    program = str(jax.make_jaxpr(lambda i: method.weigh(i, method.init(4)))(inputs))
+    assert "callback" not in program
+    assert "f64" not in program
