@@ -1,0 +1,188 @@
+"""`polytask train` and `polytask resume` where data is learned from rather than simulators."""
+
+import dataclasses
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from polytask.commands.shared import INTERRUPTED, KEPT, conclude, stop_at_once, value_of
+from polytask.problems import PREFIX, settings
+from polytask.supervised.config import RunConfig
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from polytask.supervised.problem import Problem
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainArguments(RunConfig):
+    """Trains one model with a head for each task; ends with a table and report.html.
+
+    Problems: multidigits, planted-clusters, digit-attributes-2 to -40.
+
+    Your own: problems/my_module:make_problem, a function that returns one.
+
+    Where the run folder already holds this run, it goes on from its checkpoint.
+    """
+
+    problem: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PROBLEM", help_behavior_hint="")] = ""
+    """problems/multidigits, problems/digit-attributes-20, problems/my_module:make_problem, ..."""
+    run: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
+    """The run folder; by default runs/ with the names of problem, combiner and seed."""
+    epochs: Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")] = None
+    """Passes over the training rows, in place of steps; each is evaluated unless --eval-every is given."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ResumeArguments:
+    """Goes on with a run from its newest checkpoint as if it had not stopped.
+
+    What is not given stays as it is in the run.
+    """
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """The run folder."""
+    steps: Annotated[int, KEPT] = 0
+    """Gradient steps, in total."""
+    tensorboard: Annotated[bool, KEPT] = False
+    """Log for TensorBoard."""
+    wandb: Annotated[bool, KEPT] = False
+    """Log to Weights & Biases."""
+
+
+def is_supervised(arguments: Sequence[str]) -> bool:
+    """Whether `polytask train` is asked to learn from data."""
+    return any(argument.startswith(PREFIX) for argument in arguments)
+
+
+def train(arguments: list[str]) -> int:
+    """Parses and runs."""
+    given = parse(arguments)
+    problem = _resolve(given)
+    config = RunConfig(**{field.name: getattr(given, field.name) for field in dataclasses.fields(RunConfig)})
+    if given.epochs is not None:
+        if given.epochs < 1:
+            raise ValueError(f"epochs must be at least 1, not {given.epochs}")
+        from polytask.supervised.training import steps_per_epoch
+
+        each = steps_per_epoch(problem.train.inputs.shape[0], config)
+        every = config.eval_every if value_of(arguments, "--eval-every", "") else each
+        config = dataclasses.replace(config, steps=given.epochs * each, eval_every=every)
+    return _train(config, problem, given.run or default_folder(config))
+
+
+def resume(arguments: list[str], run: Path, content: dict[str, Any]) -> int:
+    """Parses and runs; `content` is the run's config.json."""
+    from polytask.supervised.run import from_json
+
+    config, _ = from_json(content)
+    kept = ResumeArguments(run, config.steps, config.tensorboard, config.wandb)
+    given = tyro.cli(ResumeArguments, prog="polytask resume", args=arguments, default=kept)
+    config = dataclasses.replace(config, steps=given.steps, tensorboard=given.tensorboard, wandb=given.wandb)
+    return _train(config, _resolve(config), run)
+
+
+def parse(arguments: list[str]) -> TrainArguments:
+    """What was asked for, over the settings of the problem that is named."""
+    name = next(argument for argument in arguments if argument.startswith(PREFIX))
+    usual = settings(name)
+    default = TrainArguments(**{field.name: getattr(usual, field.name) for field in dataclasses.fields(usual)})
+    return tyro.cli(TrainArguments, prog="polytask train", args=arguments, default=default)
+
+
+def default_folder(config: RunConfig) -> Path:
+    """`runs/multidigits-pcgrad-seed0`: what a person would call the run, the same for the same command."""
+    slug = re.sub(r"[^A-Za-z0-9._]+", "-", config.problem.removeprefix(PREFIX)).strip("-")
+    shown = config.tasks if len(config.tasks) <= 3 else (*config.tasks[:2], f"{len(config.tasks) - 2}-more")
+    return Path("runs") / "-".join([slug, *(["+".join(shown)] if shown else []), config.combine, f"seed{config.seed}"])
+
+
+def _resolve(config: RunConfig) -> "Problem":
+    from polytask.problems import resolve
+
+    return resolve(config.problem, config.data_seed)
+
+
+def _train(config: RunConfig, problem: "Problem", run: Path) -> int:
+    """Trains, showing what, and ends with the table and the report."""
+    from polytask.runtime.compilation import keep_compiled
+    from polytask.supervised.run import train
+
+    keep_compiled()
+    _announce(config, problem.only(config.tasks) if config.tasks else problem, run)
+    go_on = f"polytask resume {shlex.quote(str(run))}"
+    try:
+        finished = train(config, problem, run)
+    except KeyboardInterrupt:
+        stop_at_once(go_on)
+    if not finished:
+        print(f"Stopped; a checkpoint is saved. Go on with\n  {go_on}", file=sys.stderr)
+        return INTERRUPTED
+    conclude([run], run / "report.html")
+    print(f"run     {run}")
+    return 0
+
+
+def _announce(config: RunConfig, problem: "Problem", run: Path) -> None:
+    from rich.console import Console
+
+    from polytask.supervised.training import steps_per_epoch
+
+    console = Console(highlight=False)
+    console.print(_facts(problem))
+    rows = [part.inputs.shape[0] for part in (problem.train, problem.validation, problem.test)]
+    shape = " x ".join(map(str, problem.train.inputs.shape[1:]))
+    epochs = config.steps / steps_per_epoch(rows[0], config)
+    batch = min(config.batch_size or rows[0], rows[0])
+    trunk = "the problem's own"
+    if problem.make_trunk is None:
+        dropout = f", dropout {config.trunk.dropout:g}" if config.trunk.dropout else ""
+        trunk = f"{config.trunk.depth} x {config.trunk.width} {config.trunk.activation}{dropout}"
+    patience = f", patience {config.patience}" if config.patience else ""
+    optimiser = config.optimiser
+    decay = f", weight decay {optimiser.weight_decay:g}" if optimiser.weight_decay else ""
+    lines = {
+        "problem": f"{config.problem}, data seed {config.data_seed}",
+        "rows": f"{rows[0]:,} to train, {rows[1]:,} to validate, {rows[2]:,} to test, each {shape}",
+        "trunk": trunk,
+        "step": f"{config.combine}, scale {config.combine_scale}; "
+        f"{optimiser.kind} {optimiser.learning_rate:g}{decay}, {batch:,} rows",
+        "steps": f"{config.steps:,} ({epochs:,.0f} epochs), evaluated every {config.eval_every:,}{patience}",
+        "seed": str(config.seed),
+        "run": str(run),
+    }
+    console.print()
+    for name, text in lines.items():
+        console.print(f"{name:<7} {text}", markup=False, soft_wrap=True)
+    console.print()
+
+
+def _facts(problem: "Problem") -> "Table":
+    """The tasks, one line for those of one kind and size where they are many."""
+    from rich.table import Table
+    from rich.text import Text
+
+    labels = problem.train.present.sum(0).tolist()
+    alike: dict[tuple[str, int, Any], list[int]] = {}
+    for i, task in enumerate(problem.tasks):
+        alike.setdefault((task.kind, task.outputs, i if len(problem.tasks) <= 8 else None), []).append(i)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("task", overflow="ellipsis", no_wrap=True, max_width=40)
+    for heading in ("kind", "judged"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("outputs", "labels"):
+        table.add_column(heading, justify="right")
+    for (kind, outputs, _), members in alike.items():
+        first = problem.tasks[members[0]].name
+        name = first if len(members) == 1 else f"{len(members)} tasks: {first}, ..."
+        counts = sorted({labels[i] for i in members})
+        count = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+        judged = "R²" if kind == "regression" else "accuracy"
+        table.add_row(Text(name), kind, judged, str(outputs), count)
+    return table

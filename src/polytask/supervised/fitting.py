@@ -1,0 +1,117 @@
+"""A whole supervised training as one pure function, to be jitted, and vmapped over seeds and subsets of tasks."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+
+from polytask import random
+from polytask.combine import Combiner
+from polytask.supervised.config import SupervisedConfig
+from polytask.supervised.model import Figures, evaluate
+from polytask.supervised.problem import Problem
+from polytask.supervised.training import State, advance, init, make_learner, stopped
+
+
+class Result(NamedTuple):
+    """What a training came to.
+
+    - `validation`, `test`: figures by task of the parameters that were best on the validation rows, at `best_step`.
+    - `params`: these parameters; `steps`: how many steps were trained, fewer than asked for if patience ran out.
+    - `history`: each task's validation loss at every evaluation, NaN after the end.
+    """
+
+    validation: Figures
+    test: Figures
+    params: PyTree
+    best_step: Int[Array, "..."]
+    steps: Int[Array, "..."]
+    history: Float[Array, "... evaluations tasks"]
+
+
+def fit(
+    problem: Problem,
+    config: SupervisedConfig,
+    combiner: Combiner,
+    key: PRNGKeyArray,
+    tasks: Bool[Array, " tasks"] | None = None,
+    learning_rate: Float[Array, ""] | None = None,
+) -> Result:
+    """Trains on the problem, or on those of its tasks that `tasks` marks; a pure function of its arguments.
+
+    Figures of tasks that took no part are those of heads as they were drawn. The same key gives every subset the same
+    first parameters and the same batches. What is traced (the problem's arrays, `key`, `tasks`, `learning_rate`) can be
+    vmapped; under vmap a training whose patience has run out waits unchanged for the others.
+    """
+    learner = make_learner(problem, config, combiner, tasks, learning_rate)
+    evaluations = config.steps // config.eval_every
+    key_init, key_train = jax.random.split(key)
+
+    def goes_on(carry: tuple[State, Array]) -> Bool[Array, ""]:
+        state, _ = carry
+        return (state.step < config.steps) & ~stopped(config, state)
+
+    def body(carry: tuple[State, Array]) -> tuple[State, Array]:
+        state, history = carry
+        row = state.step // config.eval_every
+        state, found = advance(learner, state, key_train)
+        return state, history.at[row].set(found.validation.loss)
+
+    history = jnp.full((evaluations, len(problem.tasks)), jnp.nan)
+    state, history = jax.lax.while_loop(goes_on, body, (init(learner, key_init), history))
+    best = learner.model(state.best)
+    return Result(
+        validation=evaluate(problem.tasks, best, problem.validation),
+        test=evaluate(problem.tasks, best, problem.test),
+        params=state.best,
+        best_step=state.best_step,
+        steps=state.step,
+        history=history,
+    )
+
+
+def fit_seeds(
+    problem: Problem,
+    config: SupervisedConfig,
+    combiner: Combiner,
+    seeds: Sequence[int],
+    tasks: Bool[Array, " tasks"] | None = None,
+) -> Result:
+    """`fit` for several seeds in one program; every array of the result has a leading axis of seeds.
+
+    Seed s draws what `polytask train --seed s` draws.
+    """
+    return _fit_seeds(problem, config, combiner, jnp.stack([seed_key(seed) for seed in seeds]), tasks)
+
+
+def fit_subsets(
+    problem: Problem,
+    config: SupervisedConfig,
+    combiner: Combiner,
+    seed: int,
+    subsets: Bool[Array, "subsets tasks"],
+) -> Result:
+    """`fit` for several subsets of the tasks in one program, all from the same parameters and with the same batches."""
+    return _fit_subsets(problem, config, combiner, seed_key(seed), subsets)
+
+
+def seed_key(seed: int) -> PRNGKeyArray:
+    """The key of a training with this seed."""
+    return random.key(seed, "supervised")
+
+
+@eqx.filter_jit
+def _fit_seeds(
+    problem: Problem, config: SupervisedConfig, combiner: Combiner, keys: Array, tasks: Array | None
+) -> Result:
+    return jax.vmap(lambda key: fit(problem, config, combiner, key, tasks))(keys)
+
+
+@eqx.filter_jit
+def _fit_subsets(
+    problem: Problem, config: SupervisedConfig, combiner: Combiner, key: PRNGKeyArray, subsets: Array
+) -> Result:
+    return jax.vmap(lambda tasks: fit(problem, config, combiner, key, tasks))(subsets)

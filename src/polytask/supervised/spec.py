@@ -1,0 +1,69 @@
+"""What a supervised task is: facts as data, and how the outputs of all tasks lie side by side."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+Kind = Literal["regression", "binary", "classes"]
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadSpec:
+    """The facts of one task of a supervised problem.
+
+    | kind | labels | loss of a row | score |
+    |---|---|---|---|
+    | regression | `outputs` real numbers | mean squared error | R², 1 - SSE / SST |
+    | binary | `outputs` independent answers, 0 or 1 | mean sigmoid cross-entropy, nats | accuracy |
+    | classes | one of `outputs` classes, counted from 0 | softmax cross-entropy, nats | accuracy |
+
+    Raises ValueError for a kind, a name or a number of outputs that cannot be.
+    """
+
+    name: str
+    kind: Kind
+    outputs: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError("a task needs a name")
+        if self.kind not in ("regression", "binary", "classes"):
+            raise ValueError(f"task '{self.name}': kind is regression, binary or classes, not '{self.kind}'")
+        least = 2 if self.kind == "classes" else 1
+        if self.outputs < least:
+            raise ValueError(f"task '{self.name}': {self.kind} needs outputs of at least {least}, not {self.outputs}")
+
+
+class Group(NamedTuple):
+    """Tasks of one kind and size, whose outputs are the model's columns from `start` to `stop`, task after task."""
+
+    kind: Kind
+    outputs: int
+    tasks: tuple[int, ...]
+    start: int
+
+    @property
+    def stop(self) -> int:
+        return self.start + len(self.tasks) * self.outputs
+
+
+def groups(tasks: Sequence[HeadSpec]) -> tuple[Group, ...]:
+    """The tasks by kind and size, so that forty heads cost a few operations rather than forty times a few.
+
+    Raises ValueError if there is no task, or a name stands there twice.
+    """
+    if not tasks:
+        raise ValueError("a problem needs at least one task")
+    names = [task.name for task in tasks]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"named more than once: {', '.join(repeated)}; give each task a name of its own")
+    found: list[Group] = []
+    for kind, outputs in _sizes(tasks):
+        members = tuple(i for i, task in enumerate(tasks) if (task.kind, task.outputs) == (kind, outputs))
+        found.append(Group(kind, outputs, members, found[-1].stop if found else 0))
+    return tuple(found)
+
+
+def _sizes(tasks: Sequence[HeadSpec]) -> list[tuple[Kind, int]]:
+    return list(dict.fromkeys((task.kind, task.outputs) for task in tasks))

@@ -1,0 +1,234 @@
+"""Supervised training as pure functions of a state: so many steps, an evaluation, and the best parameters so far."""
+
+from typing import Any, NamedTuple, cast
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+
+from polytask import random
+from polytask.combine import Combined, Combiner, combined_gradient
+from polytask.supervised.config import OptimiserConfig, SupervisedConfig
+from polytask.supervised.model import Figures, Model, evaluate, make_model, task_losses
+from polytask.supervised.problem import Examples, Problem
+
+
+class State(eqx.Module):
+    """Everything that changes while a supervised training runs; arrays only.
+
+    `best` holds the parameters of the evaluation with the smallest `best_value` on the validation rows, at `best_step`;
+    `waited` counts the evaluations since.
+    """
+
+    params: Model
+    optimiser: PyTree
+    combiner: PyTree
+    step: Int[Array, ""]
+    best: Model
+    best_value: Float[Array, ""]
+    best_step: Int[Array, ""]
+    waited: Int[Array, ""]
+
+
+class Learner(NamedTuple):
+    """What stays the same while it trains: the problem, what takes part in it, and how it is learned.
+
+    `tasks` marks the tasks that take part, `learning_rate` is that of the first epoch; both may be traced, so that
+    subsets of tasks and learning rates can be vmapped. `static` is what of the model is not an array.
+    """
+
+    problem: Problem
+    config: SupervisedConfig
+    combiner: Combiner
+    tasks: Bool[Array, " tasks"]
+    learning_rate: Float[Array, ""]
+    static: Any
+
+    def model(self, params: Model) -> Model:
+        """The network with these parameters."""
+        return eqx.combine(params, self.static)
+
+
+class Evaluation(NamedTuple):
+    """What is known after some steps.
+
+    - `loss`: each task's training loss, the mean over these steps; `metrics`: means over these steps of the norm of the
+      trunk's gradient, and of what the combiner tells, such as its weights.
+    - `train`, `validation`: figures of the parameters as they stand.
+    - `test`: figures of the parameters that the validation rows have chosen so far. They choose nothing.
+    """
+
+    loss: Float[Array, " tasks"]
+    metrics: dict[str, Float[Array, "..."]]
+    train: Figures
+    validation: Figures
+    test: Figures
+
+
+def make_learner(
+    problem: Problem,
+    config: SupervisedConfig,
+    combiner: Combiner,
+    tasks: Bool[Array, " tasks"] | None = None,
+    learning_rate: Float[Array, ""] | None = None,
+) -> Learner:
+    """A learner of all tasks, or of those that `tasks` marks."""
+    # The key decides nothing here: only the structure is kept.
+    shapes = eqx.filter_eval_shape(lambda: fresh_model(problem, config, random.key(0, "structure")))
+    arrays = [leaf for leaf in jax.tree.leaves(shapes) if _is_shape(leaf)]
+    if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in arrays):
+        raise ValueError("make_trunk: every array of a trunk is trained, so all must be floating; make others static")
+    static = eqx.filter(shapes, _is_shape, inverse=True)
+    return Learner(
+        problem,
+        config,
+        combiner,
+        jnp.ones(len(problem.tasks), bool) if tasks is None else tasks,
+        jnp.float32(config.optimiser.learning_rate) if learning_rate is None else learning_rate,
+        static,
+    )
+
+
+def _is_shape(leaf: Any) -> bool:
+    return isinstance(leaf, jax.ShapeDtypeStruct)
+
+
+def fresh_model(problem: Problem, config: SupervisedConfig, key: PRNGKeyArray) -> Model:
+    """A model of the problem's tasks, with the problem's own trunk if it has one."""
+    return make_model(problem.tasks, problem.train.inputs.shape[1:], config.trunk, key, problem.make_trunk)
+
+
+def init(learner: Learner, key: PRNGKeyArray) -> State:
+    """Fresh parameters. Which tasks take part does not matter to them."""
+    params = eqx.filter(fresh_model(learner.problem, learner.config, key), eqx.is_inexact_array)
+    return State(
+        params=params,
+        optimiser=_optimiser(learner.config.optimiser).init(params),
+        combiner=learner.combiner.init(params, len(learner.problem.tasks), shared=shared_parameters(params)),
+        step=jnp.int32(0),
+        best=params,
+        best_value=jnp.float32(jnp.inf),
+        best_step=jnp.int32(0),
+        waited=jnp.int32(0),
+    )
+
+
+def steps_per_epoch(rows: int, config: SupervisedConfig) -> int:
+    """Steps that take each training row once; what is left over from full batches waits for another epoch."""
+    return 1 if config.batch_size == 0 else max(1, rows // config.batch_size)
+
+
+def batch_indices(
+    rows: int, config: SupervisedConfig, key: PRNGKeyArray, step: Int[Array, ""], count: int
+) -> Int[Array, "steps batch"]:
+    """The rows of `count` steps from `step`: each epoch in an order of its own, which (key, epoch) decides."""
+    per_epoch = steps_per_epoch(rows, config)
+    size = min(config.batch_size or rows, rows)
+    first = step // per_epoch
+    epochs = first + jnp.arange((count - 1) // per_epoch + 2)
+    orders = jax.vmap(lambda epoch: jax.random.permutation(jax.random.fold_in(key, epoch), rows))(epochs)
+    wanted = step + jnp.arange(count)
+    batches = orders[:, : per_epoch * size].reshape(-1, per_epoch, size)
+    return batches[wanted // per_epoch - first, wanted % per_epoch]
+
+
+def gradient(learner: Learner, params: Model, state: PyTree, batch: Examples, key: PRNGKeyArray) -> Combined:
+    """One step's gradient, as `polytask.combine.combined_gradient` gives it; `aux` marks the tasks that took part.
+
+    The trunk is what the tasks share: the combiner makes its gradient. Each head has that of its own task's loss,
+    weighted where the method weighs losses. A task without a label in the batch takes no part.
+    """
+    key_dropout, key_combiner = jax.random.split(key)
+    present = batch.present.any(0) & learner.tasks
+
+    def losses(params: Model) -> tuple[Float[Array, " tasks"], Bool[Array, " tasks"]]:
+        outputs = learner.model(params)(batch.inputs, key=key_dropout)
+        return task_losses(learner.problem.tasks, outputs, batch), present
+
+    return combined_gradient(
+        learner.combiner, losses, params, state, key=key_combiner, present=present, shared=shared_parameters(params)
+    )
+
+
+def shared_parameters(params: Model) -> PyTree:
+    """Marks what the tasks share, for `polytask.combine`: True in the trunk, False in the heads."""
+    trunk = jax.tree.map(lambda _: True, params)
+    return eqx.tree_at(lambda p: p.heads, trunk, jax.tree.map(lambda _: False, params.heads))
+
+
+def train_steps(
+    learner: Learner, state: State, key: PRNGKeyArray, count: int
+) -> tuple[State, Float[Array, " tasks"], dict[str, Array]]:
+    """`count` steps in one scan. Returns the state, each task's mean training loss, and the means of the metrics."""
+    config, train = learner.config, learner.problem.train
+    rows = train.inputs.shape[0]
+    key_data, key_step = jax.random.split(key)
+    optimiser = _optimiser(config.optimiser)
+    whole = not 0 < config.batch_size < rows
+    per_epoch = steps_per_epoch(rows, config)
+
+    def one(carry: State, index: Array | None) -> tuple[State, tuple[Array, Array, dict[str, Array]]]:
+        batch = train if index is None else train.take(index)
+        step = gradient(learner, carry.params, carry.combiner, batch, jax.random.fold_in(key_step, carry.step))
+        # Optax raises floats to integer powers, which JAX's strict promotion refuses.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, inner = optimiser.update(step.gradient, carry.optimiser, cast(optax.Params, carry.params))
+        epoch = (carry.step // per_epoch).astype(jnp.float32)
+        rate = learner.learning_rate * jnp.float32(config.optimiser.decay_per_epoch) ** epoch
+        params = jax.tree.map(lambda p, u: p - rate * u, carry.params, updates)
+        told = {name: value.astype(jnp.float32) for name, value in step.info.items()}
+        told["gradient_norm"] = optax.tree.norm(step.gradient.trunk)
+        carry = eqx.tree_at(
+            lambda s: (s.params, s.optimiser, s.combiner, s.step), carry, (params, inner, step.state, carry.step + 1)
+        )
+        return carry, (jnp.where(step.aux, step.losses, 0.0), step.aux, told)
+
+    index = None if whole else batch_indices(rows, config, key_data, state.step, count)
+    state, (losses, present, told) = jax.lax.scan(one, state, index, length=count)
+    mean = losses.sum(0) / jnp.maximum(present.sum(0), 1).astype(jnp.float32)
+    return state, mean, jax.tree.map(lambda values: values.mean(0), told)
+
+
+def advance(learner: Learner, state: State, key: PRNGKeyArray) -> tuple[State, Evaluation]:
+    """`config.eval_every` steps, then an evaluation, after which the best parameters are known."""
+    problem, config = learner.problem, learner.config
+    state, loss, metrics = train_steps(learner, state, key, config.eval_every)
+    model = learner.model(state.params)
+    validation = evaluate(problem.tasks, model, problem.validation)
+    value = _criterion(config, validation, learner.tasks)
+    better = value < state.best_value
+    state = State(
+        params=state.params,
+        optimiser=state.optimiser,
+        combiner=state.combiner,
+        step=state.step,
+        best=jax.tree.map(lambda new, old: jnp.where(better, new, old), state.params, state.best),
+        best_value=jnp.where(better, value, state.best_value),
+        best_step=jnp.where(better, state.step, state.best_step),
+        waited=jnp.where(better, 0, state.waited + 1),
+    )
+    train = evaluate(problem.tasks, model, problem.train)
+    test = evaluate(problem.tasks, learner.model(state.best), problem.test)
+    return state, Evaluation(loss, metrics, train, validation, test)
+
+
+def stopped(config: SupervisedConfig, state: State) -> Bool[Array, ""]:
+    """Whether patience has run out."""
+    # A plain False where there is no patience, so that under vmap all go on together without a select.
+    return state.waited >= config.patience if config.patience else jnp.bool_(False)
+
+
+def _criterion(config: SupervisedConfig, figures: Figures, tasks: Bool[Array, " tasks"]) -> Float[Array, ""]:
+    """What is to be small on the validation rows: the mean over tasks of the loss, or of the score with its sign."""
+    values = figures.loss if config.select == "loss" else -figures.score
+    known = tasks & (figures.rows > 0) & jnp.isfinite(values)
+    mean = jnp.where(known, values, 0.0).sum() / jnp.maximum(known.sum(), 1).astype(jnp.float32)
+    return jnp.where(known.any(), mean, jnp.inf)
+
+
+def _optimiser(config: OptimiserConfig) -> optax.GradientTransformation:
+    """The direction of a step, before the learning rate and the sign."""
+    direction = optax.scale_by_adam(b1=config.momentum) if config.kind == "adam" else optax.trace(config.momentum)
+    return optax.chain(direction, optax.add_decayed_weights(config.weight_decay))
