@@ -1,0 +1,244 @@
+"""What a way of training a predictor is, and how to run it: the same for TaskMet and all its rivals.
+
+A `Learner` is three pure functions, fit for `jit` and `vmap`. `run` scans it; `fit` runs one seed and raises what went
+wrong. Nothing non-finite is ever learned: a step that would is not taken, and says why in `state.problem`.
+"""
+
+import enum
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.core import Tracer
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+
+class Instances(NamedTuple):
+    """Data for decisions. An instance is what one decision is made from: one or more rows, each one prediction.
+
+    - `x`: (instances, rows, features).
+    - `y`: (instances, rows, outputs): the truth of what is predicted.
+    - `aux`: a pytree of arrays with a leading instance axis: what else the decision needs (weights, covariances).
+    - `task`: (instances, rows), the index of each row's task; absent for one task.
+    """
+
+    x: Float[Array, "instances rows features"]
+    y: Float[Array, "instances rows outputs"]
+    aux: Any = None
+    task: Int[Array, "instances rows"] | None = None
+
+
+TaskLoss = Callable[[Array, Array, Any], Float[Array, ""]]
+"""The cost of the decision made from one instance's prediction: (prediction, y, aux), with y and prediction
+(rows, outputs). Lower is better."""
+
+
+class Problem(enum.IntEnum):
+    """Why a learner stopped learning."""
+
+    NONE = 0
+    NO_TASK_GRADIENT = 1
+    TASK_NOT_FINITE = 2
+    INNER_DIVERGED = 3
+    METRIC_NOT_POSITIVE = 4
+    LOSS_NOT_FINITE = 5
+
+
+REMEDY = {
+    Problem.NO_TASK_GRADIENT: "the task loss has had no gradient: it is exactly zero for every prediction seen, so the "
+    "decision layer is hard (an argmax, a vertex of a polytope) or does not use the prediction. Train with a soft one: "
+    "soft_top_k for a choice of items, soft_budget or soft_knapsack for a budget, quadratic_program for a portfolio; "
+    "spo_plus and lodl learn from hard decisions",
+    Problem.TASK_NOT_FINITE: "the task loss or its gradient is not finite. Look at the decision layer: a higher "
+    "temperature (epsilon) keeps soft decisions away from overflow, and data must be free of NaN",
+    Problem.INNER_DIVERGED: "the inner loop diverges: the predictor's loss under the metric is not finite, or a "
+    "thousand times what it was at first. Lower the predictor optimiser's learning rate, clip its gradients "
+    "(optax.clip_by_global_norm(1.0)), or hold the metric's scale with FixedTrace(metric, trace)",
+    Problem.METRIC_NOT_POSITIVE: "the metric is not positive definite, so the predictor's loss has no minimum. Build "
+    "it as L L^T + e^c I, as LearnedFull and InputMetric do, take exp of a diagonal's weights, or, where a learned "
+    "metric has shrunk to zero, hold its scale with FixedTrace(metric, trace)",
+    Problem.LOSS_NOT_FINITE: "the loss or its gradient is not finite. Lower the learning rate, clip the gradients "
+    "(optax.clip_by_global_norm(1.0)), and look for NaN in the data",
+}
+
+
+class LearnerError(RuntimeError):
+    """A learner stopped: what went wrong, in which seed, and what to do about it."""
+
+
+class State(NamedTuple):
+    """What every learner carries: the predictor's parameters, the learner's own things, and what stopped it (or 0)."""
+
+    parameters: PyTree
+    own: Any
+    problem: Int[Array, ""]
+
+
+Info = dict[str, Array]
+
+
+class Learner(NamedTuple):
+    """A way to train a predictor.
+
+    - `init(data, key)`: the first state.
+    - `step(state, data, key)`: the next state, and what there is to tell: always "loss" (of the predictions) and
+      "problem".
+    - `predictor(state)`: the trained module. Raises LearnerError if the state, outside of jit, holds a problem.
+    """
+
+    init: Callable[[Instances, PRNGKeyArray], State]
+    step: Callable[[State, Instances, PRNGKeyArray], tuple[State, Info]]
+    predictor: Callable[[State], Any]
+
+
+class Fitted(NamedTuple):
+    """A trained predictor, the whole last state, and `history`: what each step told, along the first axis."""
+
+    predictor: Any
+    state: State
+    history: Info
+
+
+def check_instances(data: Instances) -> None:
+    """Raises ValueError where the data's shapes do not fit together, or a number is not finite."""
+    for name, rank in (("x", 3), ("y", 3), ("task", 2)):
+        value = getattr(data, name)
+        if value is None:
+            continue
+        if jnp.ndim(value) != rank or value.shape[:2] != data.y.shape[:2]:
+            raise ValueError(
+                f"{name} has shape {jnp.shape(value)}: it must be (instances, rows{', ...' if rank == 3 else ''}), "
+                f"with the instances and rows of y, {jnp.shape(data.y)}. For one row an instance, give x[:, None]"
+            )
+        if not isinstance(value, Tracer) and not np.isfinite(np.asarray(value)).all():
+            raise ValueError(f"{name} holds NaN or infinity: drop or fill these instances first")
+    for leaf in jax.tree.leaves(data.aux):
+        if leaf.shape[:1] != data.y.shape[:1]:
+            raise ValueError(f"aux has a leaf of shape {leaf.shape}; its first axis must be {len(data.y)} instances")
+
+
+def predict(predictor: Callable[[Array], Array], x: Float[Array, "instances rows features"]) -> Array:
+    """The predictor on every row: (instances, rows, outputs)."""
+    return jax.vmap(jax.vmap(predictor))(x)
+
+
+def flatten_rows(data: Instances) -> tuple[Array, Array, Array]:
+    """x, y and task with all rows of all instances along one axis."""
+    x, y = data.x.reshape(-1, data.x.shape[-1]), data.y.reshape(-1, data.y.shape[-1])
+    task = jnp.zeros(y.shape[0], jnp.int32) if data.task is None else data.task.reshape(-1)
+    return x, y, task
+
+
+def draw(instances: int, batch: int | None, key: PRNGKeyArray) -> Int[Array, " batch"]:
+    """Indices of a minibatch, drawn with replacement; of all instances where `batch` is None or not smaller."""
+    if batch is None or batch >= instances:
+        return jnp.arange(instances)
+    return jax.random.randint(key, (batch,), 0, instances)
+
+
+def take(data: Any, index: Int[Array, " batch"]) -> Any:
+    """Rows `index` of every array."""
+    return jax.tree.map(lambda leaf: leaf[index], data)
+
+
+def mean_task_loss(task_loss: TaskLoss, prediction: Array, data: Instances) -> Float[Array, ""]:
+    """The mean of the task loss over instances."""
+    return jnp.mean(jax.vmap(task_loss)(prediction, data.y, data.aux))
+
+
+def finite(*trees: PyTree) -> Array:
+    """Whether every number in every tree is finite."""
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(trees)]))
+
+
+def optimiser_step(optimiser: optax.GradientTransformation, gradient: Any, state: Any, params: Any) -> tuple[Any, Any]:
+    """The new parameters and the optimiser's new state."""
+    # Optax raises floats to integer powers, which JAX's strict promotion refuses.
+    with jax.numpy_dtype_promotion("standard"):
+        updates, state = optimiser.update(gradient, state, params)
+    return optax.apply_updates(params, updates), state
+
+
+def guarded(state: State, parameters: PyTree, own: Any, problem: Array) -> State:
+    """The next state if there is no problem; else the old one, with the first problem it met."""
+    first = jnp.where(state.problem == 0, problem, state.problem)
+    new = (parameters, own)
+    kept_parameters, kept_own = jax.tree.map(
+        lambda a, b: jnp.where(first == 0, a, b), new, (state.parameters, state.own)
+    )
+    return State(kept_parameters, kept_own, first)
+
+
+def raise_problems(problem: Array) -> None:
+    """Raises LearnerError if a `problem` (of one run, or of many seeds) is not 0."""
+    found = np.asarray(problem)
+    where = np.flatnonzero(found.reshape(-1))
+    if len(where):
+        first = Problem(int(found.reshape(-1)[where[0]]))
+        seeds = f" (runs {where.tolist()} of {found.size})" if found.size > 1 else ""
+        raise LearnerError(f"{REMEDY[first]}{seeds}")
+
+
+def predictor_of(state: State, static: PyTree) -> Any:
+    """The predictor in a state; raises LearnerError if the state is concrete and holds a problem."""
+    if not isinstance(state.problem, Tracer):
+        raise_problems(state.problem)
+    return eqx.combine(state.parameters, static)
+
+
+def gradient_learner(
+    predictor: eqx.Module,
+    loss: Callable[[Array, Instances, Any], Float[Array, ""]],
+    optimiser: optax.GradientTransformation,
+    batch: int | None,
+    prepare: Callable[[Instances, PRNGKeyArray], Any] = lambda data, key: None,
+) -> Learner:
+    """A learner that descends `loss(prediction, batch, prepared)`; `prepare` makes something for each instance."""
+    start, static = eqx.partition(predictor, eqx.is_inexact_array)
+
+    def init(data: Instances, key: PRNGKeyArray) -> State:
+        check_instances(data)
+        return State(start, (optimiser.init(start), prepare(data, key)), jnp.int32(0))
+
+    def step(state: State, data: Instances, key: PRNGKeyArray) -> tuple[State, Info]:
+        optimiser_state, prepared = state.own
+        index = draw(len(data.y), batch, key)
+        chosen = take(data, index)
+
+        def objective(parameters: PyTree) -> Array:
+            return loss(predict(eqx.combine(parameters, static), chosen.x), chosen, take(prepared, index))
+
+        value, gradient = jax.value_and_grad(objective)(state.parameters)
+        parameters, optimiser_state = optimiser_step(optimiser, gradient, optimiser_state, state.parameters)
+        problem = jnp.where(finite(value, gradient, parameters), 0, Problem.LOSS_NOT_FINITE)
+        new = guarded(state, parameters, (optimiser_state, prepared), problem.astype(jnp.int32))
+        return new, {"loss": value, "gradient": optax.tree.norm(gradient), "problem": new.problem}
+
+    return Learner(init, step, lambda state: predictor_of(state, static))
+
+
+def run(learner: Learner, data: Instances, key: PRNGKeyArray, steps: int) -> tuple[State, Info]:
+    """`steps` steps as one scan; the last state and the history. For `jit` and for `vmap` over keys, data or learners.
+
+    After a vmapped run, `raise_problems(state.problem)` says which seeds failed and why.
+    """
+    key_init, key_steps = jax.random.split(key)
+
+    def body(state: State, number: Array) -> tuple[State, Info]:
+        return learner.step(state, data, jax.random.fold_in(key_steps, number))
+
+    return jax.lax.scan(body, learner.init(data, key_init), jnp.arange(steps))
+
+
+def fit(learner: Learner, data: Instances, key: PRNGKeyArray, steps: int) -> Fitted:
+    """Trains for `steps` steps.
+
+    Raises ValueError if the data do not fit together, LearnerError (naming the remedy) if a loss or a metric failed.
+    """
+    check_instances(data)
+    state, history = jax.jit(lambda given, k: run(learner, given, k, steps))(data, key)
+    return Fitted(learner.predictor(state), state, history)
