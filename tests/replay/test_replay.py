@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from polytask.replay import Replay
+from polytask.replay.buffer import slot_bytes
 from tests.replay.streams import ACTION, OBSERVATION, Model, held_by, rows, stream
 
 TASKS = 3
@@ -95,7 +96,12 @@ def test_segments_bring_everything_back(capacity, seed):
 
 
 def assert_same(a: Replay, b: Replay) -> None:
-    for name in ("counts", "head", "open", "sampled"):
+    np.testing.assert_array_equal(a.kinds, b.kinds)
+    assert_same_draws(a, b)
+
+
+def assert_same_draws(a: Replay, b: Replay) -> None:
+    for name in ("counts", "head", "open"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
     if a.counts.all():
         samples = [r.sample(2, 50, np.random.default_rng(5)) for r in (a, b)]
@@ -178,4 +184,59 @@ def test_bytes_grow_with_use_up_to_the_capacity():
         step.insert(replay)
         sizes.append(replay.nbytes)
     assert (np.diff(sizes) >= 0).all()
-    assert sizes[-1] == replay.rows.nbytes + replay.sampled.nbytes
+    assert sizes[-1] == replay.rows.nbytes + replay.kinds.nbytes
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("capacity", [7, 60])
+def test_on_disk_and_sized_by_the_steps_it_holds_the_same(capacity, seed, tmp_path, monkeypatch):
+    monkeypatch.setattr("polytask.replay.disk.CHUNK", 4)  # so that room is claimed often
+    steps = list(stream(TASKS, 50, seed))
+    plain = make(capacity)
+    others = [
+        Replay(TASKS, OBSERVATION, ACTION, capacity, folder=tmp_path / "disk"),
+        Replay(TASKS, OBSERVATION, ACTION, capacity, steps=50),
+        Replay(TASKS, OBSERVATION, ACTION, capacity, folder=tmp_path / "disk", steps=50),
+    ]
+    for step in steps:
+        step.insert(plain)
+        for other in others:
+            step.insert(other)
+    restored = Replay(TASKS, OBSERVATION, ACTION, capacity, folder=tmp_path / "disk")
+    restored.load(plain.since(np.zeros(TASKS, np.int64)))
+    for other in [*others, restored]:
+        assert_same_draws(plain, other)
+    assert list((tmp_path / "disk").iterdir()) == []
+
+
+def test_room_on_the_disk_is_claimed_as_it_fills_and_before_it_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("polytask.replay.disk.CHUNK", 16)
+    replay = Replay(1, OBSERVATION, ACTION, 64, folder=tmp_path)
+    claimed = []
+    allocate = replay._disk._allocate
+    monkeypatch.setattr(replay._disk, "_allocate", lambda *span: (claimed.append(span), allocate(*span)))
+    row = 4 * (OBSERVATION + ACTION + 1)
+    for used, step in enumerate(stream(1, 200, 0), 1):
+        step.insert(replay)
+        touched = min(int(replay.head[0]) + 1, 64)
+        assert sum(count for _, count in claimed) >= touched * row, used
+    assert claimed == [(first * row, 16 * row) for first in (0, 16, 32, 48)]
+
+
+def test_a_full_disk_is_an_error_that_says_what_to_do(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    replay = Replay(1, OBSERVATION, ACTION, 64, folder=tmp_path)
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(OSError, match=rf"no room for the replay; make room.*{tmp_path}"):
+        next(iter(stream(1, 1, 0))).insert(replay)
+
+
+def test_mt50_with_a_million_transitions_of_each_task_takes_less_than_nine_gigabytes():
+    """39 observations, 4 actions, the reward: 44 float32 and a byte for what the slot is."""
+    assert slot_bytes(39, 4) == 177
+    replay = Replay(5, 39, 4, 1000)
+    assert replay.rows.nbytes + replay.kinds.nbytes == 5 * 1000 * 177
+    episodes_of_200 = 1_000_000 + 1_000_000 // 200
+    assert 50 * episodes_of_200 * slot_bytes(39, 4) < 9e9

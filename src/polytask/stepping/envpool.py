@@ -1,6 +1,9 @@
 """EnvPool as an engine: one pool of one environment per task, all of them stepping at the same time."""
 
+import importlib
+import sys
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,9 +15,23 @@ from polytask.tasks.adapter import wrong_shape
 from polytask.tasks.spec import TaskSpec
 
 
-def _make(spec: TaskSpec, seed: int) -> Any:
-    import envpool
+def _import_envpool() -> Any:
+    """EnvPool without its Jumanji suite, which would load matplotlib: most of the 0.7 s that importing it takes.
 
+    Whoever wants that suite as well imports `envpool.jumanji.registration`.
+    """
+    suite = "envpool.jumanji.registration"
+    if "envpool" in sys.modules:
+        return sys.modules["envpool"]
+    sys.modules[suite] = ModuleType(suite)
+    try:
+        return importlib.import_module("envpool")
+    finally:
+        del sys.modules[suite]
+
+
+def _make(spec: TaskSpec, seed: int) -> Any:
+    envpool = _import_envpool()
     suite, task = spec.name.split("/", 1)
     common = {"env_type": "gymnasium", "num_envs": 1, "num_threads": 1, "seed": seed, "max_episode_steps": spec.horizon}
     if suite == "metaworld":

@@ -1,0 +1,230 @@
+"""How fast this machine trains: what `polytask bench` measures, each figure with the machine's own peak beside it."""
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from polytask import random
+from polytask.agents.config import BRCConfig
+from polytask.agents.factory import make_agent
+from polytask.replay import Replay
+from polytask.replay.buffer import slot_bytes
+from polytask.runtime.config import TrainConfig
+from polytask.runtime.folder import RunFolder
+from polytask.runtime.loggers import make_loggers
+from polytask.runtime.progress import Progress
+from polytask.runtime.session import Session
+from polytask.runtime.training import Loop
+from polytask.stepping import make_stepper
+from polytask.tasks.registry import resolve
+from polytask.tasks.spec import TaskSet
+
+TASKS = "metaworld/mt10"
+
+# Runs in a process of its own, to the first gradient step; prints the clock and the CPU at the end of every stage.
+_TO_FIRST_UPDATE = """
+import json, os, sys, time
+stages = {}
+def mark(name):
+    stages.setdefault(name, (time.time(), time.process_time()))
+mark("python")
+from polytask.cli import main
+import polytask.runtime.training
+mark("imports")
+import jax
+from polytask.agents.base import Agent
+from polytask.runtime.session import Session
+def marking(kind, method, name):
+    call = getattr(kind, method)
+    def marked(*arguments, **named):
+        result = call(*arguments, **named)
+        jax.block_until_ready(result)
+        mark(name)
+        return result
+    setattr(kind, method, marked)
+marking(Session, "start_episodes", "simulators")
+marking(Session, "begin", "agent")
+marking(Session, "receive", "first step")
+update = Agent.update
+def first_update(*arguments):
+    jax.block_until_ready(update(*arguments))
+    mark("first update")
+    print("\\nSTAGES" + json.dumps(stages), flush=True)
+    os._exit(0)
+Agent.update = first_update
+main(sys.argv[1:])
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """A measured figure: in `unit`, the median and the best of some blocks, and what it stands for in a few words."""
+
+    name: str
+    unit: str
+    median: float
+    best: float
+    remark: str = ""
+
+
+def seconds(function: Callable[[], Any]) -> float:
+    """How long a call takes, what JAX computes included."""
+    start = time.perf_counter()
+    jax.block_until_ready(function())
+    return time.perf_counter() - start
+
+
+def matmul_peak() -> float:
+    """The best of many float32 products of several sizes, in GFLOP/s."""
+    multiply = jax.jit(lambda a, b: a @ b)
+    best = 0.0
+    for size, repeats in ((512, 40), (1024, 20), (2048, 6)):
+        a = jnp.ones((size, size))
+        best = max(best, *(2e-9 * size**3 / seconds(lambda a=a: multiply(a, a)) for _ in range(repeats)))
+    return best
+
+
+def multiplications(config: BRCConfig, tasks: TaskSet) -> float:
+    """GFLOP of the networks' matrix products in one gradient step of BRC with a task embedding.
+
+    A pass forwards counts 1; a pass backwards 1 for the inputs' gradient and 1 for the kernels'; the first layer's
+    inputs have none where nothing before it learns.
+    """
+
+    def forward(inputs: int, width: int, depth: int, outputs: int) -> tuple[int, int]:
+        first = inputs * width
+        return first, first + 2 * depth * width**2 + width * outputs
+
+    seen = tasks.observation_dim + config.embedding_dim
+    _, critic = forward(seen + tasks.action_dim, config.critic_width, config.critic_depth, config.bins)
+    actor_first, actor = forward(seen, config.actor_width, config.actor_depth, 2 * tasks.action_dim)
+    # Target 1, critic 3 (the embedding learns), through the critic 2; actor 1 at the next state, then 3 less one.
+    products = config.ensemble * critic * (1 + 3 + 2) + actor * (1 + 3) - actor_first
+    return 2e-9 * config.batch_size * products
+
+
+def _blocks(function: Callable[[], Any], budget: float, least: int = 5) -> list[float]:
+    """Seconds of each of at least `least` calls, within about `budget` seconds if that suffices."""
+    times, end = [], time.perf_counter() + budget
+    while len(times) < least or time.perf_counter() < end:
+        times.append(seconds(function))
+    return times
+
+
+def update_time(config: BRCConfig, tasks: TaskSet, peak: float, budget: float) -> Result:
+    """Milliseconds for a gradient step, with the share of the peak that its multiplications reach at best."""
+    agent = make_agent(config, tasks)
+    state, key = agent.init(random.key(0, "init")), random.key(0, "update")
+    replay, draws = Replay(len(tasks), tasks.observation_dim, tasks.action_dim, 1000), np.random.default_rng(0)
+    no = np.zeros(len(tasks), bool)
+    for _ in range(500):
+        observations, after = draws.normal(size=(2, len(tasks), tasks.observation_dim)).astype(np.float32)
+        actions = draws.uniform(-1, 1, (len(tasks), tasks.action_dim)).astype(np.float32)
+        replay.insert(observations, actions, observations[:, 0], no, ~no, after, ~no)
+    batches = jax.tree.map(jnp.asarray, replay.sample(config.updates_per_step, config.batch_size, draws))
+    bound = np.full(len(tasks), 10, np.float32)
+
+    def call() -> Any:
+        nonlocal state
+        state, _ = agent.update(state, batches, bound, key)
+        return state
+
+    seconds(call)
+    times = [1e3 * taken / config.updates_per_step for taken in _blocks(call, budget)]
+    share = multiplications(config, tasks) / (min(times) / 1e3) / peak
+    name = f"update, width {config.critic_width}, batch {config.batch_size}"
+    return Result(name, "ms", statistics.median(times), min(times), f"at best {share:.0%} of the peak")
+
+
+def stepping_rate(tasks: TaskSet, budget: float) -> Result:
+    """Environment steps per second with random actions, over all tasks."""
+    stepper = make_stepper(tasks, goal_seed=0)
+    stepper.reset(0)
+    draws = np.random.default_rng(0)
+    actions = draws.uniform(-1, 1, (50, len(tasks), tasks.action_dim)).astype(np.float32)
+    try:
+        times = _blocks(lambda: [stepper.step(row) for row in actions] and None, budget)[1:]
+    finally:
+        stepper.close()
+    rates = [len(actions) * len(tasks) / taken for taken in times]
+    return Result("simulators, random actions", "steps/s", statistics.median(rates), max(rates), "all tasks")
+
+
+def training_rate(tasks: TaskSet, budget: float) -> Result:
+    """Environment steps per second of the whole training loop, after warm-up, logging included."""
+    config = TrainConfig(
+        tasks.names, BRCConfig(), steps=10**6, warmup_steps=tasks.horizon + 50, log_every=100, tensorboard=False
+    )
+    stepper = make_stepper(tasks, goal_seed=0)
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        run = Path(folder)
+        session = Session(config, tasks, make_agent(config.agent, tasks), stepper, run)
+        session.begin()
+        loop = Loop(session, stepper, make_loggers(run, {}, False, False), Progress(config.steps), RunFolder(run))
+
+        def block() -> Any:
+            for _ in range(20):
+                loop.advance()
+                if session.step % config.log_every == 0:
+                    loop.log()
+            return session.state
+
+        while session.step < config.warmup_steps:
+            loop.advance()
+        loop.log()
+        times = _blocks(block, budget)
+        stepper.close()
+    rates = [20 * len(tasks) / taken for taken in times]
+    updates = f"{config.agent.updates_per_step} updates a step"
+    return Result("training, the whole loop", "steps/s", statistics.median(rates), max(rates), updates)
+
+
+def start_stages(tasks: str, cache: Path) -> dict[str, tuple[float, float]]:
+    """Seconds from the start of `polytask train` to the end of each of its first stages: by the clock, and of CPU.
+
+    The compilation cache is in `cache`, as it would be in the user's folder.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    with tempfile.TemporaryDirectory() as folder:
+        words = ["train", tasks, "--warmup-steps", "20", "--steps", "100", "--run", f"{folder}/run"]
+        begin = time.time()
+        done = subprocess.run(
+            [sys.executable, "-c", _TO_FIRST_UPDATE, *words],
+            env={**environment, "XDG_CACHE_HOME": str(cache)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    stages = json.loads(done.stdout.rpartition("STAGES")[2])
+    return {name: (clock - begin, cpu) for name, (clock, cpu) in stages.items()}
+
+
+def measure(budget: float = 10.0) -> Iterator[Result]:
+    """All figures, one after another, each over about `budget` seconds besides what it takes to get ready."""
+    tasks = resolve([TASKS])
+    peak = matmul_peak()
+    yield Result("matrix product, float32", "GFLOP/s", peak, peak, "the yardstick")
+    for width in (256, 512):
+        yield update_time(BRCConfig(critic_width=width), tasks, peak, budget)
+    yield stepping_rate(tasks, budget / 2)
+    yield training_rate(tasks, 2 * budget)
+    with tempfile.TemporaryDirectory() as cache:
+        for remark in ("nothing compiled", "compiled before"):
+            clock, _ = start_stages(TASKS, Path(cache))["first update"]
+            yield Result("command to first update", "s", clock, clock, remark)
+    held = slot_bytes(tasks.observation_dim, tasks.action_dim) * (1 + 1 / tasks.horizon)
+    yield Result("replay, million transitions", "MB", held, held, "with ends of episodes")
