@@ -1,5 +1,6 @@
 """Strict JAX, shapes checked at run time in every test, and nothing compiled twice."""
 
+import os
 import tempfile
 
 import jax
@@ -12,6 +13,9 @@ _cache = tempfile.TemporaryDirectory(prefix="polytask-tests-")
 jax.config.update("jax_compilation_cache_dir", _cache.name)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+# For the commands that tests start: they must not touch the user's cache either.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 jaxtyping.install_import_hook("polytask", "beartype.beartype")
 
 

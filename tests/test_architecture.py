@@ -18,13 +18,15 @@ MAY_IMPORT = {
     "networks": {"losses"},
     "combine": {"losses", "networks"},
     "affinity": {"losses", "networks", "combine"},
+    "supervised": {"losses", "networks", "combine", "affinity", "runtime", "random"},
+    "problems": {"losses", "networks", "supervised", "tasks", "random"},
     "replay": set(),
     "tasks": {"random"},
     "stepping": {"tasks", "random"},
     "agents": {"losses", "networks", "combine", "affinity", "replay", "tasks"},
     "evaluation": {"tasks", "stepping", "random", "policy"},
-    "report": {"tasks", "evaluation"},
-    "runtime": {"tasks", "stepping", "replay", "agents", "evaluation", "random"},
+    "report": {"tasks", "evaluation", "affinity"},
+    "runtime": {"tasks", "stepping", "replay", "agents", "affinity", "evaluation", "random"},
 }
 
 
@@ -111,6 +113,8 @@ def loaded(module: str, watched: tuple[str, ...]) -> list[str]:
     [
         ("polytask", HEAVY),
         ("polytask.cli", HEAVY),
+        ("polytask.supervised", HEAVY),
+        ("polytask.problems", HEAVY),
         ("polytask.tasks.registry", HEAVY),
         ("polytask.report", ("jax", "equinox", "optax", "envpool", "mujoco")),
         ("polytask.stepping.worker", ENGINES),

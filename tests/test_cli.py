@@ -143,6 +143,15 @@ def test_task_options_with_and_without_their_prefix():
         assert (task.goals, task.horizon) == ("fixed", 50)
 
 
+def test_one_flag_sets_both_combiners_and_names_the_folder():
+    for flags in (["--combine", "pcgrad"], ["--combine=pcgrad"]):
+        config, run, _ = parse_train([*flags, "metaworld/mt10", "--seed", "1"])
+        assert (config.agent.critic_combiner, config.agent.actor_combiner) == ("pcgrad", "pcgrad")
+        assert str(run) == "runs/metaworld-mt10-brc-pcgrad-seed1"
+    config, run, _ = parse_train(["metaworld/mt10", "--agent.critic-combiner", "mgda"])
+    assert (config.agent.actor_combiner, str(run)) == ("none", "runs/metaworld-mt10-brc-mgda+none-seed0")
+
+
 def test_the_default_folder_stays_short():
     names = ["dmc/cheetah-run", "dmc/walker-walk", "gym/my.module:make", "gym/Pendulum-v1"]
     assert str(parse_train(names)[1]) == "runs/dmc-cheetah-run+dmc-walker-walk+2-more-brc-seed0"

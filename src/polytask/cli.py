@@ -10,12 +10,15 @@ from collections.abc import Sequence
 # name: (module of polytask.commands with `name(arguments) -> exit code`, summary). The modules are imported one at a
 # time, and import what is heavy when they work, so that help comes at once.
 COMMANDS = {
-    "train": ("train", "train one agent on many tasks, or go on with a run"),
+    "train": ("train", "train on many tasks, in simulators or from data, or go on with a run"),
     "resume": ("train", "go on with a run from its newest checkpoint"),
     "evaluate": ("evaluate", "measure a trained agent in environments of its own; videos"),
     "report": ("report", "write report.html about one run, or comparing several"),
+    "affinity": ("affinity", "show which tasks help and which hurt each other"),
+    "group": ("group", "choose groups of tasks to train together"),
     "tasks": ("tasks", "list the tasks and their facts"),
     "diff": ("diff", "compare two checkpoints bit for bit"),
+    "bench": ("bench", "measure how fast this machine trains"),
 }
 
 _HELP = f"""usage: polytask [-h] [--version] COMMAND ...
@@ -29,6 +32,7 @@ examples:
   polytask train                         a first look: three tasks, ten minutes
   polytask train metaworld/mt10          in earnest
   polytask train dmc/cheetah-run dmc/walker-walk gym/Pendulum-v1 --steps 50000
+  polytask train problems/multidigits --combine pcgrad     from data
   polytask evaluate runs/metaworld-mt10-brc-seed0 --video
 
 `polytask COMMAND --help` lists a command's options.
@@ -85,7 +89,7 @@ def _exit_code(error: Exception) -> int | None:
         return 2
     if not _raised_here(error):
         return None
-    return 2 if isinstance(error, ValueError) else 1 if isinstance(error, RuntimeError) else None
+    return 2 if isinstance(error, ValueError) else 1 if isinstance(error, RuntimeError | FloatingPointError) else None
 
 
 def _raised_here(error: Exception) -> bool:

@@ -12,7 +12,7 @@ from polytask import random
 from polytask.agents.factory import make_agent
 from polytask.runtime import checkpoint
 from polytask.runtime.config import TrainConfig, from_json
-from polytask.runtime.folder import RunFolder
+from polytask.runtime.folder import RunFolder, RunFolderError
 from polytask.tasks.spec import TaskSet
 
 
@@ -26,7 +26,13 @@ def load(run: Path | str, seed: int = 0) -> "Policy":
     if not path.name.startswith(checkpoint.PREFIX):
         RunFolder(path).read_config()  # says more clearly than a missing checkpoint that this is not a run
     found = checkpoint.find(path, replay=False)
-    return Policy(found, *from_json(RunFolder(found.run).read_config()), seed)
+    content = RunFolder(found.run).read_config()
+    if "problem" in content:
+        raise RunFolderError(
+            f"{found.run} was trained from data and acts in no environment; polytask.supervised.load gives its model, "
+            f"and `polytask report {found.run}` its figures"
+        )
+    return Policy(found, *from_json(content), seed)
 
 
 class Policy:

@@ -16,7 +16,12 @@ def _purpose_id(purpose: str) -> int:
 
 def key(seed: int, purpose: str, counter: int = 0) -> jax.Array:
     """A JAX key for the `counter`-th draw of `purpose`."""
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _purpose_id(purpose)), counter)
+    return _key(*(np.uint32(word & 0xFFFFFFFF) for word in (seed, _purpose_id(purpose), counter)))
+
+
+@jax.jit  # one dispatch instead of some twenty, at every step of a training
+def _key(seed: jax.Array, purpose: jax.Array, counter: jax.Array) -> jax.Array:
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), purpose), counter)
 
 
 def generator(seed: int, purpose: str, counter: int = 0) -> np.random.Generator:

@@ -125,7 +125,7 @@ def test_the_actor_step_hands_the_critics_through():
     """Embeddings live in the critic: in the traced step its outputs are its very inputs, in both critics."""
     case, batch = brc_case(), make_batches(np.arange(BATCH) % 2)
     step = partial(brc.actor_step, BRC, case.facts)
-    closed, shapes = jax.make_jaxpr(step, return_shape=True)(case.state, batch, jnp.zeros((BATCH, ACTIONS)))
+    closed, shapes = jax.make_jaxpr(step, return_shape=True)(case.state, batch, jnp.zeros((BATCH, ACTIONS)), KEY)
     inputs = jax.tree.unflatten(jax.tree.structure(case.state), closed.jaxpr.invars[: len(jax.tree.leaves(case.state))])
     outputs, _ = jax.tree.unflatten(jax.tree.structure(shapes), closed.jaxpr.outvars)
     for name in ("critic", "target_critic", "critic_optimiser"):

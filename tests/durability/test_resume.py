@@ -65,6 +65,16 @@ def test_other_seeds_differ(whole, tmp_path):
     assert diff(whole, tmp_path / "other") != []
 
 
+def test_a_replay_on_disk_ends_alike_and_may_take_over(whole, tmp_path):
+    run = tmp_path / "disk"
+    train(config(steps=40, replay_storage="disk"), run)
+    assert train(config(replay_storage="disk"), run)
+    assert diff(whole, run) == []
+    train(config(steps=40), tmp_path / "moved")
+    assert train(config(replay_storage="disk"), tmp_path / "moved")
+    assert diff(whole, tmp_path / "moved") == []
+
+
 @pytest.mark.parametrize("stop_at", [40, 75])
 def test_stopped_between_and_at_checkpoints_then_resumed(whole, tmp_path, stop_at):
     run = tmp_path / "stopped"

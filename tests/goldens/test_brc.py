@@ -124,13 +124,13 @@ def test_full_update(case):
     """
     golden, config, facts, state, batch = case
     noise = jnp.asarray(golden["critic_step/next_noise"])
-    state, _ = jax.jit(partial(brc.critic_step, config, facts))(state, batch, noise)
+    state, _ = jax.jit(partial(brc.critic_step, config, facts))(state, batch, noise, jax.random.key(0))
     for ours, path in ((state.critic, "after/critic"), (state.target_critic, "after/target_critic")):
         theirs = reference.critic(ours, golden, path)
         assert_trees_close(ours, theirs, rtol=1e-5, atol=6.1e-4)
         assert_mostly_close(ours, theirs)
     noise = jnp.asarray(golden["actor_step/noise"])
-    state, metrics = jax.jit(partial(brc.actor_step, config, facts))(state, batch, noise)
+    state, metrics = jax.jit(partial(brc.actor_step, config, facts))(state, batch, noise, jax.random.key(0))
     np.testing.assert_allclose(metrics["actor_loss"], golden["actor_step/loss"], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(metrics["entropy"], golden["actor_step/entropy"], rtol=1e-5)
     theirs = reference.actor(state.actor, golden, "after/actor")

@@ -36,7 +36,7 @@ def trained(agent_config, run, steps, names=NAMES):
     tasks = resolve(config.tasks, config.task)
     stepper = make_stepper(tasks, goal_seed=0)
     session = Session(config, tasks, make_agent(config.agent, tasks), stepper, run)
-    session.start_episodes()
+    session.begin()
     Loop(session, stepper, Loggers([]), Progress(steps), RunFolder(run)).run(lambda: False)
     stepper.close()
     return session

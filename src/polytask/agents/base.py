@@ -4,11 +4,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from polytask.agents.mesh import split_batches, state_shardings
+from polytask.agents.relations import Relations
 from polytask.losses import masked_tanh_normal
 from polytask.networks import GaussianActor, TaskEmbedding
 from polytask.replay.batch import Batch
@@ -100,26 +104,66 @@ class Method(NamedTuple):
     update: Callable[..., Any]
     diagnose: Callable[..., Any]
     values: Callable[..., Float[Array, " batch"]]
+    relate: Callable[..., Relations] | None = None
 
 
 class Agent:
     """One policy for T tasks. The state is a pytree of arrays; every method is a pure function of its arguments."""
 
-    def __init__(self, method: Method, config: Any, tasks: TaskSet) -> None:
-        self.config, self.tasks, self._method = config, tasks, method
+    def __init__(self, method: Method, config: Any, tasks: TaskSet, mesh: Mesh | None = None) -> None:
+        self.config, self.tasks, self._method, self._mesh = config, tasks, method, mesh
         self.facts = task_facts(
             tasks,
             mask_padded_actions=config.mask_padded_actions,
             entropy_per_dimension=method.entropy_per_dimension,
         )
-        self._update = jax.jit(partial(method.update, config, self.facts), donate_argnums=0)
+        self._shardings, placed = None, {}
+        if mesh is not None:
+            shapes = eqx.filter_eval_shape(method.init, config, tasks, jax.random.key(0))
+            self._shardings = state_shardings(mesh, shapes, config.critic_width)
+            placed["out_shardings"] = (self._shardings, None)
+        self._update = jax.jit(partial(method.update, config, self.facts), donate_argnums=0, **placed)
         self._diagnose = jax.jit(partial(method.diagnose, config, self.facts))
+        self._relate = method.relate and jax.jit(partial(method.relate, config, self.facts))
         self._act = jax.jit(self._act_now)
         self._values = jax.jit(self._values_now)
 
     def init(self, key: PRNGKeyArray) -> Any:
         """Fresh parameters, optimisers and statistics."""
-        return self._method.init(self.config, self.tasks, key)
+        return self.place(self._method.init(self.config, self.tasks, key))
+
+    def place(self, state: Any) -> Any:
+        """A state on the devices of the mesh, if there is one."""
+        return state if self._shardings is None else jax.device_put(state, self._shardings)
+
+    def programs(
+        self, key: PRNGKeyArray, *, updates: int, batch_size: int, diagnosed: int
+    ) -> dict[str, Callable[[], Any]]:
+        """What compiles "act" in all tasks at once, "update" and "diagnose", for batches of these sizes.
+
+        Their first calls then need not. Nothing is computed, so `key` is any, and a thread beside `init` may do it.
+        """
+        state = eqx.filter_eval_shape(self._method.init, self.config, self.tasks, key)
+        if self._shardings is not None:
+            state = jax.tree.map(
+                lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+                state,
+                self._shardings,
+            )
+        tasks, observations = len(self.tasks), (self.tasks.observation_dim,)
+        bound = jax.ShapeDtypeStruct((tasks,), jnp.float32)
+
+        def batch(*shape: int) -> Batch:
+            floats = [(*shape, *last) for last in (observations, (self.tasks.action_dim,), (), (), observations)]
+            ids = jax.ShapeDtypeStruct(shape, jnp.int32)
+            return Batch(*(jax.ShapeDtypeStruct(whole, jnp.float32) for whole in floats), ids)
+
+        acting = (state.actor, state.critic.conditioning, batch(tasks).observations, batch(tasks).task_ids, key)
+        return {
+            "act": lambda: self._act.lower(*acting).compile(),
+            "update": lambda: self._update.lower(state, batch(updates, batch_size), bound, key).compile(),
+            "diagnose": lambda: self._diagnose.lower(state, batch(tasks, diagnosed), bound, key).compile(),
+        }
 
     def act(
         self,
@@ -139,7 +183,22 @@ class Agent:
         `return_bound` is the largest absolute discounted return seen in each task, in raw reward units; infinite
         before the first episode has ended.
         """
+        if self._mesh is not None:
+            batches = split_batches(self._mesh, batches)
         return self._update(state, batches, return_bound, key)
+
+    def over_seeds(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """`update` and `act` with a leading axis of seeds on state, batches, bounds, observations and keys.
+
+        `update` donates the states.
+        """
+        update = partial(self._method.update, self.config, self.facts)
+
+        def act(states: Any, observations: Array, task_ids: Array, keys: Array) -> Array:
+            conditioning = states.critic.conditioning
+            return jax.vmap(self._act_now, (0, 0, 0, None, 0))(states.actor, conditioning, observations, task_ids, keys)
+
+        return jax.jit(jax.vmap(update), donate_argnums=0), jax.jit(act)
 
     def values(
         self,
@@ -157,6 +216,21 @@ class Agent:
     ) -> dict[str, Float[Array, " tasks"]]:
         """Losses, entropy and gradient norms of each task; `batches` has a leading task axis."""
         return self._diagnose(state, batches, return_bound, key)
+
+    @property
+    def relates(self) -> bool:
+        """Whether `relate` can be."""
+        return self._relate is not None
+
+    def relate(
+        self, state: Any, batches: Batch, return_bound: Float[Any, " tasks"], key: PRNGKeyArray, relations: Relations
+    ) -> Relations:
+        """Takes one measurement of what a step on each task does to each into `relations`; batches as in `diagnose`.
+
+        Only where `relates`.
+        """
+        assert self._relate is not None
+        return self._relate(state, batches, return_bound, key, relations)
 
     def embeddings(self, state: Any) -> Float[Array, "tasks dim"] | None:
         """The tasks' feature vectors as the networks see them, or None if the agent learns none."""

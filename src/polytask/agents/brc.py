@@ -17,7 +17,9 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from polytask.agents.base import Method, TaskFacts, diagnose_tasks, optimiser_step, polyak, sample_actions
+from polytask.agents.combining import combined_or_mean, make_combiners
 from polytask.agents.config import BRCConfig
+from polytask.agents.relations import Relations, observe_part
 from polytask.losses import (
     categorical_td_target,
     cross_entropy,
@@ -46,6 +48,8 @@ class BRCState(eqx.Module):
     critic_optimiser: Any
     temperature_optimiser: Any
     task_entropy: Float[Array, " tasks"]
+    critic_combiner: Any = None  # the state of the combiner, where there is one
+    actor_combiner: Any = None
 
 
 class Optimisers(NamedTuple):
@@ -83,7 +87,7 @@ def init(config: BRCConfig, tasks: TaskSet, key: PRNGKeyArray) -> BRCState:
     trunk = BroNet(observations + conditioning.dim, config.actor_width, config.actor_depth, key=key_actor)
     actor = GaussianActor(trunk, config.actor_width, actions, heads, key=key_heads)
     log_temperature = jnp.log(jnp.float32(config.initial_temperature))
-    optimisers = make_optimisers(config)
+    optimisers, combiners = make_optimisers(config), make_combiners(config)
     return BRCState(
         actor=actor,
         critic=critic,
@@ -93,6 +97,8 @@ def init(config: BRCConfig, tasks: TaskSet, key: PRNGKeyArray) -> BRCState:
         critic_optimiser=optimisers.network.init(eqx.filter(critic, eqx.is_array)),
         temperature_optimiser=optimisers.temperature.init(log_temperature),
         task_entropy=jnp.zeros(count),
+        critic_combiner=combiners.critic and combiners.critic.init(critic, count),
+        actor_combiner=combiners.actor and combiners.actor.init(actor, count),
     )
 
 
@@ -174,17 +180,40 @@ def actor_loss(
 
 
 def critic_step(
-    config: BRCConfig, facts: TaskFacts, state: BRCState, batch: Batch, noise: Float[Array, "batch action"]
+    config: BRCConfig,
+    facts: TaskFacts,
+    state: BRCState,
+    batch: Batch,
+    noise: Float[Array, "batch action"],
+    key: PRNGKeyArray,
 ) -> tuple[BRCState, Float[Array, ""]]:
-    """One step of the critics and of their target."""
-    target = critic_target(config, facts, state, batch, noise)
-    loss, grads = jax.value_and_grad(lambda critic: critic_loss(config, critic, batch, target))(state.critic)
-    critic, optimiser = optimiser_step(make_optimisers(config).network, state.critic, grads, state.critic_optimiser)
+    """One step of the critics and of their target. `key` is for combiners that draw."""
+    optimiser = make_optimisers(config).network
+
+    def loss_fn(critic: CriticEnsemble, inputs: tuple[Batch, Array]) -> tuple[Array, None]:
+        return critic_loss(config, critic, *inputs), None
+
+    def step(critic: CriticEnsemble, gradient: CriticEnsemble) -> CriticEnsemble:
+        return optimiser_step(optimiser, critic, gradient, state.critic_optimiser)[0]
+
+    inputs = (batch, critic_target(config, facts, state, batch, noise))
+    loss, _, gradient, combiner = combined_or_mean(
+        loss_fn,
+        state.critic,
+        inputs,
+        make_combiners(config).critic,
+        state.critic_combiner,
+        key,
+        len(facts.discount),
+        step,
+    )
+    critic, optimiser_state = optimiser_step(optimiser, state.critic, gradient, state.critic_optimiser)
     return (
         dataclasses.replace(
             state,
             critic=critic,
-            critic_optimiser=optimiser,
+            critic_optimiser=optimiser_state,
+            critic_combiner=combiner,
             target_critic=polyak(critic, state.target_critic, config.tau),
         ),
         loss,
@@ -192,14 +221,30 @@ def critic_step(
 
 
 def actor_step(
-    config: BRCConfig, facts: TaskFacts, state: BRCState, batch: Batch, noise: Float[Array, "batch action"]
+    config: BRCConfig,
+    facts: TaskFacts,
+    state: BRCState,
+    batch: Batch,
+    noise: Float[Array, "batch action"],
+    key: PRNGKeyArray,
 ) -> tuple[BRCState, dict[str, Float[Array, ""]]]:
     """One step of the actor, then of the temperature, then of the running entropy where it is used."""
-    (loss, (log_probs, q)), grads = jax.value_and_grad(
-        lambda actor: actor_loss(config, facts, actor, state, batch, noise), has_aux=True
-    )(state.actor)
     optimisers = make_optimisers(config)
-    actor, actor_optimiser = optimiser_step(optimisers.network, state.actor, grads, state.actor_optimiser)
+
+    def step(actor: GaussianActor, gradient: GaussianActor) -> GaussianActor:
+        return optimiser_step(optimisers.network, actor, gradient, state.actor_optimiser)[0]
+
+    loss, (log_probs, q), gradient, combiner = combined_or_mean(
+        lambda actor, inputs: actor_loss(config, facts, actor, state, *inputs),
+        state.actor,
+        (batch, noise),
+        make_combiners(config).actor,
+        state.actor_combiner,
+        key,
+        len(facts.discount),
+        step,
+    )
+    actor, actor_optimiser = optimiser_step(optimisers.network, state.actor, gradient, state.actor_optimiser)
 
     entropy, target_entropy = -log_probs.mean(), facts.target_entropy[batch.task_ids].mean()
     gradient = jax.grad(temperature_loss)(state.log_temperature, entropy, target_entropy)
@@ -215,6 +260,7 @@ def actor_step(
             state,
             actor=actor,
             actor_optimiser=actor_optimiser,
+            actor_combiner=combiner,
             log_temperature=log_temperature,
             temperature_optimiser=temperature_optimiser,
             task_entropy=task_entropy,
@@ -250,8 +296,9 @@ def update(
     def one(state: BRCState, inputs: tuple[Batch, Array]) -> tuple[BRCState, dict[str, Array]]:
         batch, step_key = inputs
         noise = jax.random.normal(step_key, (2, *batch.actions.shape))
-        state, loss = critic_step(config, facts, state, batch, noise[0])
-        state, metrics = actor_step(config, facts, state, batch, noise[1])
+        key_critic, key_actor = jax.random.split(jax.random.fold_in(step_key, 1))
+        state, loss = critic_step(config, facts, state, batch, noise[0], key_critic)
+        state, metrics = actor_step(config, facts, state, batch, noise[1], key_actor)
         return state, {"critic_loss": loss, **metrics}
 
     state, metrics = jax.lax.scan(one, state, (batches, jax.random.split(key, batches.rewards.shape[0])))
@@ -282,6 +329,39 @@ def diagnose(
     return {**metrics, "reward_scale": scale}
 
 
+def relate(
+    config: BRCConfig,
+    facts: TaskFacts,
+    state: BRCState,
+    batches: Batch,
+    return_bound: Float[Array, " tasks"],
+    key: PRNGKeyArray,
+    relations: Relations,
+) -> Relations:
+    """What a step on each task's critic loss does to each, and the same of the actor's; `batches` as in `diagnose`.
+
+    Targets are those of the moment, and the actor's losses are under the critics of the moment.
+    """
+    scale = reward_scale(config, facts, state.log_temperature, state.task_entropy, return_bound)
+    batches = batches._replace(rewards=batches.rewards * scale[batches.task_ids])
+    noise = jax.random.normal(key, (2, *batches.actions.shape))
+    targets = jax.lax.map(lambda x: critic_target(config, facts, state, *x), (batches, noise[0]))
+    network = make_optimisers(config).network
+
+    def of_critic(critic: CriticEnsemble, datum: tuple[Batch, Array]) -> Float[Array, ""]:
+        return critic_loss(config, critic, *datum)
+
+    def of_actor(actor: GaussianActor, datum: tuple[Batch, Array]) -> Float[Array, ""]:
+        return actor_loss(config, facts, actor, state, *datum)[0]
+
+    critic = (state.critic, (batches, targets), network, state.critic_optimiser)
+    actor = (state.actor, (batches, noise[1]), network, state.actor_optimiser)
+    return {
+        "critic": observe_part("critic", relations, of_critic, *critic),
+        "actor": observe_part("actor", relations, of_actor, *actor),
+    }
+
+
 def values(
     config: BRCConfig,
     facts: TaskFacts,
@@ -295,4 +375,4 @@ def values(
     return jnp.where(scale > 0, _q(config, outputs) / jnp.where(scale > 0, scale, 1.0), 0.0)
 
 
-METHOD = Method(ENTROPY_PER_DIMENSION, init, update, diagnose, values)
+METHOD = Method(ENTROPY_PER_DIMENSION, init, update, diagnose, values, relate)

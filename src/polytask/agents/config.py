@@ -8,8 +8,10 @@ from typing import Literal
 class BRCConfig:
     """Hyperparameters of BRC. Widths in units, rates per gradient step.
 
-    Ablations: `critic_loss`, `conditioning`, `normalise_rewards`. Where the paper (as reported by readers of its
-    appendix) differs from its code, the code is the default and the paper is `embedding_norm="l1"`,
+    Ablations: `critic_loss`, `conditioning`, `normalise_rewards`. With a combiner (a name that `polytask.combine`
+    knows, at scale "mean") the critics' or the actor's gradient is combined from one gradient per task, and batches
+    hold equally many transitions of each task: batch_size / tasks, rounded up. Where the paper (as reported by readers
+    of its appendix) differs from its code, the code is the default and the paper is `embedding_norm="l1"`,
     `truncation_bootstrap="critic"`, `entropy_correction="empirical"`. `mask_padded_actions=False` restores the
     official treatment of padded action dimensions, which counts them in log-probability and entropy.
     """
@@ -30,6 +32,8 @@ class BRCConfig:
     truncation_bootstrap: Literal["reward-mean", "critic"] = "reward-mean"
     entropy_correction: Literal["target", "empirical"] = "target"
     mask_padded_actions: bool = True
+    critic_combiner: str = "none"
+    actor_combiner: str = "none"
     batch_size: int = 256
     updates_per_step: int = 2
     learning_rate: float = 3e-4
@@ -41,6 +45,11 @@ class BRCConfig:
     def __post_init__(self) -> None:
         if self.bins < 2:
             raise ValueError(f"a categorical critic needs at least 2 bins, not {self.bins}")
+
+    @property
+    def combines(self) -> bool:
+        """Whether any gradient is combined from one per task."""
+        return (self.critic_combiner, self.actor_combiner) != ("none", "none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +66,16 @@ class SACConfig:
     initial_temperature: float = 1.0
     reward_multiplier: float = 1.0
     tau: float = 0.005
+
+    @property
+    def critic_width(self) -> int:
+        """The critics' width, as BRCConfig names it."""
+        return self.width
+
+    @property
+    def combines(self) -> bool:
+        """Never: the baseline learns from the sum of the tasks' losses."""
+        return False
 
 
 AgentConfig = BRCConfig | SACConfig

@@ -47,7 +47,9 @@ def _evaluate(
     from polytask.evaluation import protocol
     from polytask.policy import load
     from polytask.runtime import storage
+    from polytask.runtime.compilation import keep_compiled
 
+    keep_compiled()
     policy = load(run)
     if video:  # find out what is missing before the long part
         from polytask.evaluation.video import prepare

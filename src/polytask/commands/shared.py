@@ -1,19 +1,42 @@
 """What several commands need."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+import tyro
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from polytask.tasks.spec import TaskSpec
 
+INTERRUPTED = 130
+KEPT = tyro.conf.arg(help_behavior_hint="(default: as in the run)")
+
 
 def warn(text: str) -> None:
     """Prints a warning where it does not mix with what a program may read."""
     print(f"warning: {text}", file=sys.stderr)
+
+
+def value_of(arguments: Sequence[str], flag: str, default: str) -> str:
+    """The value of a flag that has to be known before, or beside, the parsing of the others."""
+    for argument, following in zip(arguments, [*arguments, default][1:], strict=True):
+        if argument == flag:
+            return following
+        if argument.startswith(f"{flag}="):
+            return argument.removeprefix(f"{flag}=")
+    return default
+
+
+def stop_at_once(go_on: str) -> NoReturn:
+    """Ends the process after a second Ctrl-C; `go_on` is the command that goes on with the run."""
+    print(f"\nStopped at once, without a checkpoint. Go on from the last one with\n  {go_on}", file=sys.stderr)
+    sys.stdout.flush()
+    os._exit(INTERRUPTED)  # an orderly end may crash where JAX was cut off while it compiled
 
 
 def conclude(runs: Sequence[Path], file: Path) -> None:

@@ -1,17 +1,18 @@
 """`polytask train` and `polytask resume`."""
 
 import dataclasses
-import os
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from polytask.agents.config import AGENT_CONFIGS
+from polytask.commands import supervised
+from polytask.commands.shared import INTERRUPTED, KEPT, stop_at_once, value_of
 from polytask.runtime.config import MAY_CHANGE, AgentT, Preset, TrainConfig, preset
 from polytask.tasks.options import TaskOptions
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from polytask.tasks.spec import TaskSet, TaskSpec
-
-INTERRUPTED = 130
-_KEPT = tyro.conf.arg(help_behavior_hint="(default: as in the run)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,12 +35,19 @@ class TrainArguments(TrainConfig[AgentT]):
     --agent.kind sac takes the SAC baseline; with --help it lists its options.
 
     Task options also work without their prefix: --goals fixed, --horizon 500.
+
+    --combine pcgrad sets the combiner of both critics and actor; --affinity every=100 is --affinity-every 100.
     """
 
     tasks: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[TASK ...]", help_behavior_hint="")]
-    """metaworld/mt10, dmc/cheetah-run, gym/Pendulum-v1, gym/my_module:make_env, ...; `polytask tasks` lists them."""
+    """metaworld/mt10, dmc/cheetah-run, gym/Pendulum-v1, gym/my_module:make_env, ...; `polytask tasks` lists them.
+    Or one problem to learn from data: problems/multidigits; its options: polytask train problems/multidigits --help"""
     run: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """The run folder; by default runs/ with the names of tasks, agent, preset and seed."""
+    seeds: Annotated[int, tyro.conf.arg(metavar="N", help_behavior_hint="")] = 1
+    """Train N seeds, from --seed on, as one program; each gets a run folder (with --run DIR: DIR/seed0, ...)."""
+    groups: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
+    """One agent for each group of the file that `polytask group` wrote, one after another, reported as one."""
     preset: Preset = "cpu"
     """Where other values come from: cpu suits two cores, paper has the official code's sizes, quick is a first look."""
 
@@ -58,28 +63,51 @@ class ResumeArguments:
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The run folder."""
-    steps: Annotated[int, _KEPT] = 0
+    steps: Annotated[int, KEPT] = 0
     """Environment steps per task, in total."""
-    eval_every: Annotated[int, _KEPT] = 0
+    mesh: Annotated[str, KEPT] = ""
+    """Devices to train on, as data=4,model=2."""
+    replay_storage: Annotated[Literal["memory", "disk"], KEPT] = "memory"
+    """Where the replay is held while training; disk takes a file in the run folder."""
+    eval_every: Annotated[int, KEPT] = 0
     """Steps between evaluations; 0 evaluates never."""
-    eval_episodes: Annotated[int, _KEPT] = 0
+    eval_episodes: Annotated[int, KEPT] = 0
     """Episodes of each task in an evaluation."""
-    log_every: Annotated[int, _KEPT] = 0
+    log_every: Annotated[int, KEPT] = 0
     """Steps between two lines of metrics."""
-    tensorboard: Annotated[bool, _KEPT] = False
+    affinity_every: Annotated[int, KEPT] = 0
+    """Steps between measurements of what tasks do to each other; 0 measures never."""
+    tensorboard: Annotated[bool, KEPT] = False
     """Log for TensorBoard."""
-    wandb: Annotated[bool, _KEPT] = False
+    wandb: Annotated[bool, KEPT] = False
     """Log to Weights & Biases."""
 
 
 def train(arguments: list[str]) -> int:
     """Parses and runs."""
+    if supervised.is_supervised(arguments):
+        return supervised.train(arguments)
     from polytask.tasks.registry import resolve
 
+    file = value_of(arguments, "--groups", "")
+    if file:
+        return _train_groups(arguments, Path(file))
     config, run, named = parse_train(arguments)
     tasks = resolve(config.tasks, config.task)
     config.check_horizon(tasks)
-    return _train(config, tasks, run, named)
+    count = int(value_of(arguments, "--seeds", "1"))
+    if count == 1:
+        return _train(config, tasks, {config.seed: run}, named)
+    if count < 1:
+        raise ValueError(f"--seeds is a count of at least 1, not {count}")
+    if config.mesh:
+        raise ValueError("--seeds trains on one device: leave --mesh out, or train one seed at a time")
+    given = bool(value_of(arguments, "--run", ""))
+
+    def folder(seed: int) -> Path:
+        return run / f"seed{seed}" if given else default_folder(dataclasses.replace(config, seed=seed), named)
+
+    return _train(config, tasks, {seed: folder(seed) for seed in range(config.seed, config.seed + count)}, named)
 
 
 def resume(arguments: list[str]) -> int:
@@ -88,17 +116,20 @@ def resume(arguments: list[str]) -> int:
     from polytask.runtime.folder import RunFolder
 
     run = tyro.cli(ResumeArguments, prog="polytask resume", args=arguments).run
-    config, tasks = from_json(RunFolder(run).read_config())
+    content = RunFolder(run).read_config()
+    if "problem" in content:
+        return supervised.resume(arguments, run, content)
+    config, tasks = from_json(content)
     kept = ResumeArguments(run, **{name: getattr(config, name) for name in MAY_CHANGE})
     given = tyro.cli(ResumeArguments, prog="polytask resume", args=arguments, default=kept)
     config = dataclasses.replace(config, **{name: getattr(given, name) for name in MAY_CHANGE})
-    return _train(config, tasks, run, None)
+    return _train(config, tasks, {config.seed: run}, None)
 
 
 def parse_train(arguments: list[str]) -> tuple[TrainConfig[Any], Path, Preset | None]:
     """The configuration, the run folder, and the preset if it is not the usual one."""
-    arguments = [_full_name(argument) for argument in arguments]
-    kind = _value(arguments, "--agent.kind", "brc")
+    arguments = _in_full([_full_name(argument) for argument in arguments])
+    kind = value_of(arguments, "--agent.kind", "brc")
     kinds = {agent().kind: agent for agent in AGENT_CONFIGS}
     if kind not in kinds:
         raise ValueError(f"--agent.kind is one of {', '.join(kinds)}, not '{kind}'")
@@ -108,7 +139,7 @@ def parse_train(arguments: list[str]) -> tuple[TrainConfig[Any], Path, Preset | 
         return tyro.cli(TrainArguments[kinds[kind]], prog="polytask train", args=arguments, default=default)
 
     given = parse("cpu")
-    if not given.tasks and not _value(arguments, "--preset", ""):
+    if not given.tasks and not value_of(arguments, "--preset", ""):
         given = parse("quick")
     elif given.preset != "cpu":
         given = parse(given.preset)
@@ -127,8 +158,30 @@ def default_folder(config: TrainConfig[Any], named: Preset | None) -> Path:
     """`runs/metaworld-mt10-brc-seed0`: what a person would call the run, the same for the same command."""
     shown = config.tasks if len(config.tasks) <= 3 else (*config.tasks[:2], f"{len(config.tasks) - 2}-more")
     slugs = [re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-") for name in shown]
-    parts = ["+".join(slugs), config.agent.kind, *([named] if named else []), f"seed{config.seed}"]
+    combiners = (getattr(config.agent, "critic_combiner", "none"), getattr(config.agent, "actor_combiner", "none"))
+    combined = (
+        [] if not config.agent.combines else [combiners[0]] if len(set(combiners)) == 1 else ["+".join(combiners)]
+    )
+    parts = ["+".join(slugs), config.agent.kind, *combined, *([named] if named else []), f"seed{config.seed}"]
     return Path("runs") / "-".join(parts)
+
+
+def _in_full(arguments: list[str]) -> list[str]:
+    """Shorthands as what they stand for: --combine NAME, and --affinity every=N."""
+    name = value_of(arguments, "--combine", "")
+    if name:
+        both = ["--agent.critic-combiner", name, "--agent.actor-combiner", name]
+        arguments = [*_without(arguments, "--combine"), *both]
+    every = value_of(arguments, "--affinity", "")
+    if every:
+        arguments = [*_without(arguments, "--affinity"), "--affinity-every", every.removeprefix("every=")]
+    return arguments
+
+
+def _without(arguments: list[str], flag: str) -> list[str]:
+    """The arguments without a flag and its value."""
+    at = next(i for i, argument in enumerate(arguments) if argument.partition("=")[0] == flag)
+    return arguments[:at] + arguments[at + (1 if "=" in arguments[at] else 2) :]
 
 
 def _full_name(argument: str) -> str:
@@ -138,44 +191,66 @@ def _full_name(argument: str) -> str:
     return f"--task.{flag[2:]}{equals}{value}" if flag.replace("_", "-") in names else argument
 
 
-def _value(arguments: Sequence[str], flag: str, default: str) -> str:
-    """The value of a flag that has to be known before the others can be parsed."""
-    for argument, following in zip(arguments, [*arguments, default][1:], strict=True):
-        if argument == flag:
-            return following
-        if argument.startswith(f"{flag}="):
-            return argument.removeprefix(f"{flag}=")
-    return default
-
-
-def _train(config: TrainConfig[Any], tasks: "TaskSet", run: Path, named: Preset | None) -> int:
-    """Trains, showing what, and ends with the table and the report."""
-    _announce(config, tasks, run, named)
-    go_on = f"polytask resume {shlex.quote(str(run))}"
+def _train(config: TrainConfig[Any], tasks: "TaskSet", runs: Mapping[int, Path], named: Preset | None) -> int:
+    """Trains a run for each seed, showing what, and ends with the table and the report."""
+    _announce(config, tasks, runs, named)
+    first = next(iter(runs.values()))
+    go_on = f"polytask resume {shlex.quote(str(first))}" if len(runs) == 1 else "the same command"
 
     from polytask.commands.shared import conclude
+    from polytask.runtime.compilation import keep_compiled
+    from polytask.runtime.seeds import train_seeds
     from polytask.runtime.training import train
     from polytask.stepping import TaskFailure
 
+    keep_compiled()
     try:
-        finished = train(config, run)
+        finished = train(config, first) if len(runs) == 1 else train_seeds(config, runs)
     except TaskFailure as failure:
         if failure.step:  # 0: it did not even start
             failure.add_note(f"A checkpoint of the step before is saved. Once the task is mended: {go_on}")
         raise
     except KeyboardInterrupt:
-        print(f"\nStopped at once, without a checkpoint. Go on from the last one with\n  {go_on}", file=sys.stderr)
-        sys.stdout.flush()
-        os._exit(INTERRUPTED)  # an orderly end may crash where JAX was cut off while it compiled
+        stop_at_once(go_on)
     if not finished:
         print(f"Stopped; a checkpoint is saved. Go on with\n  {go_on}", file=sys.stderr)
+        return INTERRUPTED
+    alone = first / "report.html"
+    together = first.with_name(f"{first.name}-and-{len(runs) - 1}-more.html")
+    conclude(list(runs.values()), alone if len(runs) == 1 else together)
+    for run in runs.values():
+        print(f"run     {run}")
+    return 0
+
+
+def _train_groups(arguments: list[str], file: Path) -> int:
+    """Trains an agent for each group, and reports them as one."""
+    from polytask.commands.shared import conclude
+    from polytask.runtime.compilation import keep_compiled
+    from polytask.runtime.groups import read_groups, train_groups
+    from polytask.tasks.registry import resolve
+
+    groups = read_groups(file)
+    served = tuple(task for group in groups for task in group.serves)
+    config, run, named = parse_train([*arguments, "--preset", value_of(arguments, "--preset", "cpu")])
+    given = resolve(config.tasks, config.task).names if any(a in config.tasks for a in arguments) else served
+    if set(given) != set(served):
+        raise ValueError(f"{file} is about other tasks: {', '.join(served)}; leave the tasks out, or name just these")
+    config = dataclasses.replace(config, tasks=tuple(given))
+    if not value_of(arguments, "--run", ""):
+        run = default_folder(config, named).with_name(f"{default_folder(config, named).name}-groups")
+    keep_compiled()
+    for i, group in enumerate(groups):
+        print(f"group{i + 1}  {', '.join(group.tasks)}")
+    if not train_groups(config, groups, run):
+        print("Stopped; a checkpoint is saved. Go on with\n  the same command", file=sys.stderr)
         return INTERRUPTED
     conclude([run], run / "report.html")
     print(f"run     {run}")
     return 0
 
 
-def _announce(config: TrainConfig[Any], tasks: "TaskSet", run: Path, named: Preset | None) -> None:
+def _announce(config: TrainConfig[Any], tasks: "TaskSet", runs: Mapping[int, Path], named: Preset | None) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -193,8 +268,8 @@ def _announce(config: TrainConfig[Any], tasks: "TaskSet", run: Path, named: Pres
         "steps": f"{config.steps:,} per task, the first {config.warmup_steps:,} with random actions",
         "": f"{evaluated}, saved every {config.checkpoint_every:,}",
         "preset": named,
-        "seed": str(config.seed),
-        "run": str(run),
+        "seed": ", ".join(map(str, runs)),
+        "run": ", ".join(map(str, runs.values())),
     }
     console.print()
     for name, text in lines.items():

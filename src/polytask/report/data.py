@@ -21,12 +21,33 @@ TASK_METRICS = (
     "return_scale",
     "return_bound",
     "restarts",
+    "loss",
+    "validation_loss",
+    "weight",
 )
 
 
 @dataclasses.dataclass(frozen=True)
+class HeadFacts(TaskSpec):
+    """The facts of a task that is learned from data (polytask.supervised.HeadSpec), where the report takes any task's.
+
+    Its score is accuracy or R², its "return" the test loss, its "episodes" are the rows of the test.
+    """
+
+    kind: str = "regression"
+    outputs: int = 1
+
+    @property
+    def judged(self) -> str:
+        return "R²" if self.kind == "regression" else "accuracy"
+
+
+@dataclasses.dataclass(frozen=True)
 class Evaluations:
-    """Means over episodes, and counts; NaN where an evaluation lacks a task or a number."""
+    """Means over episodes, and counts; NaN where an evaluation lacks a task or a number.
+
+    `chosen` is the step of the parameters that the validation rows have chosen, where there are such rows.
+    """
 
     steps: Int[np.ndarray, " evaluations"]
     returns: Float[np.ndarray, "evaluations tasks"]
@@ -34,6 +55,7 @@ class Evaluations:
     scores: Float[np.ndarray, "evaluations tasks"]
     episodes: Int[np.ndarray, "evaluations tasks"]
     embedding: Float[np.ndarray, "tasks features"] | None
+    chosen: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +136,10 @@ def _read_lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
 
 
 def _spec(facts: dict[str, Any]) -> TaskSpec:
+    if "kind" in facts:
+        empty: dict[str, Any] = {"action_low": (), "action_high": (), "observation_dim": 0, "horizon": 0}
+        name, kind, outputs = (facts.get(key) for key in ("name", "kind", "outputs"))
+        return HeadFacts(**empty, name=str(name), suite="problems", kind=str(kind), outputs=int(outputs or 1))
     known = {f.name for f in dataclasses.fields(TaskSpec)}
     given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in facts.items() if k in known}
     name = str(given.get("name", "?"))
@@ -156,6 +182,11 @@ def _evaluations(rows: list[dict[str, Any]], specs: tuple[TaskSpec, ...]) -> Eva
     for e, row in enumerate(rows):
         task = _dict(row.get("task"))
         for t, spec in enumerate(specs):
+            if isinstance(spec, HeadFacts):
+                scores[e, t], returns[e, t] = (_number(_dict(task.get(k)).get(spec.name)) for k in ("score", "loss"))
+                rows_known = _number(_dict(task.get("rows")).get(spec.name))
+                episodes[e, t] = 0 if math.isnan(rows_known) else int(rows_known)
+                continue
             got, won = _episodes(task, "return", spec.name), _episodes(task, "success", spec.name)
             returns[e, t] = np.mean(got) if got else math.nan
             success[e, t] = np.mean(won) if won else math.nan
@@ -165,7 +196,8 @@ def _evaluations(rows: list[dict[str, Any]], specs: tuple[TaskSpec, ...]) -> Eva
         if vectors and all(isinstance(vectors.get(s.name), list) for s in specs):
             embedding = np.array([vectors[s.name] for s in specs], np.float64)
     steps = np.array([row["step"] for row in rows], int)
-    return Evaluations(steps, returns, success, scores, episodes, embedding)
+    best = rows[-1].get("best_step") if rows else None
+    return Evaluations(steps, returns, success, scores, episodes, embedding, best if isinstance(best, int) else None)
 
 
 def _metrics(rows: list[dict[str, Any]], specs: tuple[TaskSpec, ...]) -> Metrics:

@@ -60,8 +60,8 @@ def _last_point(line: Line, last: int) -> tuple[float, float] | None:
     return (float(line.steps[shown[-1]]), float(line.curve.value[shown[-1]])) if shown.size else None
 
 
-def aggregate(lines: Sequence[Line], last: int, unit: str, title: str, wide: bool) -> str:
-    """Aggregate learning curves over environment steps per task; names at the line ends where the page is wide."""
+def aggregate(lines: Sequence[Line], last: int, unit: str, title: str, axis: str, wide: bool) -> str:
+    """Aggregate learning curves over steps (`axis` says of what); names at the line ends where the page is wide."""
     width, height = (760, 330) if wide else (360, 270)
     right = 190 if wide else 40
     limits = score_limits(*(line.curve.value for line in lines), *(line.curve.high for line in lines))
@@ -71,7 +71,7 @@ def aggregate(lines: Sequence[Line], last: int, unit: str, title: str, wide: boo
             _draw_line(axes, line)
         axes.set_ylim(*limits)
         _step_axis(axes, last, 6 if wide else 4)
-        axes.set_xlabel("environment steps per task")
+        axes.set_xlabel(axis)
         axes.set_ylabel(unit)
         ends = [(line, end) for line in lines if (end := _last_point(line, last))]
         gap = 15 / (height - 60) * (limits[1] - limits[0])
@@ -153,6 +153,7 @@ def metric_panel(
     names: Sequence[str],
     last: int,
     title: str,
+    axis: str = "steps per task",
 ) -> str:
     """A training metric: thick lines for the whole agent, thin grey ones for its tasks, the extreme tasks named."""
     from matplotlib.ticker import FuncFormatter
@@ -175,7 +176,7 @@ def metric_panel(
             axes.margins(y=0.12)
         _step_axis(axes, last, 4)
         axes.text(0, 1.07, title, transform=axes.transAxes, fontsize=12, color=INK, ha="left")
-        axes.set_xlabel("steps per task", fontsize=10)
+        axes.set_xlabel(axis, fontsize=10)
         if tasks is not None and lines:
             _name_extremes(axes, np.asarray(lines[0].steps), tasks, names)
 

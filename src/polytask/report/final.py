@@ -6,25 +6,33 @@ from html import escape
 
 from polytask.evaluation.statistics import Estimate
 from polytask.report import html, text
-from polytask.report.material import Material
+from polytask.report.material import Material, score_word
 from polytask.report.methods import Method
 from polytask.report.published import Published
 from polytask.report.results import MethodResult, TaskResult, compare, task_scores
+from polytask.report.words import Words
 
 
-def _interval_cell(task: TaskResult, said_above: bool) -> str:
+def _interval_cell(task: TaskResult, said_above: bool, words: Words) -> str:
     if math.isnan(task.score.value):
         return text.MISSING
     if not task.score.has_interval:
         return f"<small>{escape(task.over)}</small>"
-    return text.bounds(task.score) + ("" if said_above else f" <small>{escape(task.over)}</small>")
+    return words.bounds(task.score) + ("" if said_above else f" <small>{escape(task.over)}</small>")
+
+
+def _score_heading(method: Method) -> str:
+    word = score_word(method.specs)
+    return word[:1].upper() + word[1:] if word in ("accuracy", "R²") else "Score"
 
 
 def _seeds(count: int) -> str:
     return "one seed" if count == 1 else f"{count} seeds"
 
 
-def _task_table(method: Method, result: MethodResult, published: Published | None, names: dict[str, str]) -> str:
+def _task_table(
+    method: Method, result: MethodResult, published: Published | None, names: dict[str, str], words: Words
+) -> str:
     success = any(math.isfinite(t.success) for t in result.tasks)
     # Where every score is a success rate, one column says both.
     same = success and all(s.success != "none" for s in method.specs)
@@ -39,22 +47,22 @@ def _task_table(method: Method, result: MethodResult, published: Published | Non
     columns = (
         ("Task", "", True),
         ("Success = score" if same else "Success", "n", success),
-        ("Score", "n", not same),
+        (_score_heading(method), "n", not same),
         ("Score from 0 to 1", "fill", True),
         (f"95 % over {min(overs)}" if one_over else "95 % interval", "n", True),
         (theirs, "n", bool(theirs)),
-        ("Return", "n", True),
+        (words.measured.capitalize(), "n", True),
     )
     rows = []
     for task in result.tasks:
-        row = [escape(names[task.name]), text.score(task.success), text.score(task.score.value)]
-        row += [html.score_bar(*task.score, task.published if theirs else None), _interval_cell(task, one_over)]
-        rows.append([*row, text.score(task.published), text.number(task.returned)])
-    mean = text.score(result.mean.value)
+        row = [escape(names[task.name]), words.score(task.success), words.score(task.score.value)]
+        row += [html.score_bar(*task.score, task.published if theirs else None), _interval_cell(task, one_over, words)]
+        rows.append([*row, words.score(task.published), text.number(task.returned)])
+    mean = words.score(result.mean.value)
     beside = float(published.mean[point]) if theirs and published and published.mean is not None else None
-    over = text.bounds(result.mean) if result.mean.has_interval else f"<small>{_seeds(len(method.seeds))}</small>"
+    over = words.bounds(result.mean) if result.mean.has_interval else f"<small>{_seeds(len(method.seeds))}</small>"
     bar = html.score_bar(*result.mean, beside)
-    rows.append(["Mean", mean if same else "", mean, bar, over, text.score(beside) if beside is not None else "", ""])
+    rows.append(["Mean", mean if same else "", mean, bar, over, words.score(beside) if beside is not None else "", ""])
     kept = [[cell for cell, column in zip(row, columns, strict=True) if column[2]] for row in rows]
     return html.table([c[0] for c in columns if c[2]], kept, [c[1] for c in columns if c[2]], total=True)
 
@@ -62,6 +70,7 @@ def _task_table(method: Method, result: MethodResult, published: Published | Non
 def _side_by_side(material: Material) -> str:
     """One row per task that all methods share, one column per method, at the last step that all share."""
     assert material.step is not None
+    words = material.words
     evaluated = [(i, m) for i, m in enumerate(material.methods) if m.steps.size]
     found = [task_scores(m, material.step, material.shared) for _, m in evaluated]
     references = material.references()
@@ -75,10 +84,10 @@ def _side_by_side(material: Material) -> str:
         published = float(known[point]) if known is not None else None
         colours = [f"--s{i % 6 + 1}" for i, _ in evaluated]
         bars = [html.score_bar(*f[t], published, c, slim=True) for f, c in zip(found, colours, strict=True)]
-        row = [escape(material.names[name]), *(text.score(f[t].value) for f in found), "".join(bars)]
-        rows.append(row + ([text.score(published)] if point is not None else []))
+        row = [escape(material.names[name]), *(words.score(f[t].value) for f in found), "".join(bars)]
+        rows.append(row + ([words.score(published)] if point is not None else []))
     caption = (
-        f"Every task's score at {text.steps(material.step)} steps per task, the last evaluation that all methods share."
+        f"Every task's score at {text.steps(material.step)} {words.steps}, the last evaluation that all methods share."
     )
     ticks = ", the tick the published score" if point is not None else ""
     key = f"Bars are in the order and the colours of the methods, their lines 95 % intervals over seeds{ticks}."
@@ -89,32 +98,31 @@ def _side_by_side(material: Material) -> str:
 
 def results(material: Material) -> str:
     """The section with every task's last evaluation, beside published numbers."""
-    several = len(material.methods) > 1
+    several, words = len(material.methods) > 1, material.words
     parts = [_side_by_side(material)] if several and material.step is not None and material.shared else []
     for method, result, published in zip(material.methods, material.results, material.published, strict=True):
         if result is None:
             whose = method.label if several else "this run"
             parts.append(html.missing(f"There is no table: {whose} has not been evaluated yet (see --eval-every)."))
             continue
-        caption = (
-            f"At the last checkpoint evaluated, {text.steps(result.step)} steps per task; never the best of the run."
-        )
-        if any(t.over.endswith(("episode", "episodes")) for t in result.tasks):
-            caption += " With one seed, the interval is over the episodes of this evaluation (Wilson), not over seeds."
+        caption = f"After {text.steps(result.step)} {words.steps}. {words.final}"
+        rows = next((r for r in ("episodes", "rows") if any(t.over.endswith(r) for t in result.tasks)), "")
+        if rows:
+            caption += f" With one seed, the interval is over the {rows} of this evaluation (Wilson), not over seeds."
         marks = ["the line in a bar is its interval"] if any(t.score.has_interval for t in result.tasks) else []
         if published is not None and published.index_at(result.step) is not None:
             marks.append("the orange tick is the published score")
         key = f"{', '.join(marks).capitalize()}." if marks else ""
-        table = html.figure(_task_table(method, result, published, material.names), caption, key)
-        parts.append(html.details(f"{method.label}, with returns and intervals", table) if several else table)
+        table = html.figure(_task_table(method, result, published, material.names, words), caption, key)
+        parts.append(html.details(f"{method.label}, with intervals", table) if several else table)
     return html.section("results", "Final results by task", *parts)
 
 
-def _estimate_cell(estimate: Estimate | None) -> str:
+def _estimate_cell(estimate: Estimate | None, words: Words) -> str:
     if estimate is None or math.isnan(estimate.value):
         return text.MISSING
-    bounds = text.bounds(estimate) if estimate.has_interval else "no interval"
-    return f"{text.score(estimate.value)} <small>{bounds}</small>"
+    bounds = words.bounds(estimate) if estimate.has_interval else "no interval"
+    return f"{words.score(estimate.value)} <small>{bounds}</small>"
 
 
 def comparison(material: Material) -> str:
@@ -125,21 +133,27 @@ def comparison(material: Material) -> str:
     if material.step is None or not material.shared or len(evaluated) < 2:
         why = "they share no evaluation step" if material.step is None else "they share no task with a score"
         return html.section("comparison", "Comparison", html.missing(f"The methods cannot be compared: {why}."))
+    words = material.words
     found = compare(evaluated, material.step, material.shared)
     with_delta = any(math.isfinite(c.delta_m) for c in found)
     head = ["Method", "Seeds", "Mean score", "IQM", f"P(better than {escape(evaluated[0].label)})"]
     rows = []
     for method, c in zip(evaluated, found, strict=True):
-        row = [escape(method.label), str(len(method.seeds)), _estimate_cell(c.mean), _estimate_cell(c.iqm)]
+        row = [
+            escape(method.label),
+            str(len(method.seeds)),
+            _estimate_cell(c.mean, words),
+            _estimate_cell(c.iqm, words),
+        ]
         row += [
-            _estimate_cell(c.improvement),
+            _estimate_cell(c.improvement, words),
             f"{c.delta_m:+.1%}".replace("-", "−") if math.isfinite(c.delta_m) else text.MISSING,
         ]
         rows.append(row if with_delta else row[:-1])
     head += ["Δm against single-task"] if with_delta else []
     best = max(zip(evaluated, found, strict=True), key=lambda pair: pair[1].mean.value)
     caption = (
-        f"{best[0].label} has the highest mean score at {text.steps(material.step)} steps per task, the last "
+        f"{best[0].label} has the highest mean score at {text.steps(material.step)} {words.steps}, the last "
         f"evaluation that all share, over the {text.plural(len(material.shared), 'task')} that all have; the small "
         "numbers are 95 % intervals over seeds, and P is the chance that a run beats one of the first method on a task."
     )

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 _MOST_COLUMNS = 60
 # The browser itself holds the report to it: nothing is loaded from anywhere, and no script runs.
@@ -139,6 +139,39 @@ def cosine_map(cosines: Float[np.ndarray, "tasks tasks"], names: Sequence[str], 
 def _cosine_cell(value: float, about: str) -> str:
     kind = ' class="cold"' if value < 0 else ""
     return f'<td{kind} style="--a:{min(abs(value), 1):.2f}" title="{escape(about)}: {value:.2f}"></td>'
+
+
+def signed_map(
+    values: Float[np.ndarray, "tasks tasks"],
+    faint: Bool[np.ndarray, "tasks tasks"],
+    names: Sequence[str],
+    scale: float,
+) -> str:
+    """A square table, from row to column: blue above zero, orange below, full at `scale`; NaN is hatched.
+
+    `faint` values are shaded at a quarter of their strength. Rows and columns are numbered.
+    """
+    numbers = "".join(f"<td>{i + 1}</td>" for i in range(len(names))) if len(names) <= 20 else ""
+    rows = []
+    for i, name in enumerate(names):
+        cells = "".join(
+            _signed_cell(float(values[i, j]), bool(faint[i, j]), scale, f"{name} → {other}")
+            for j, other in enumerate(names)
+        )
+        rows.append(f'<tr><th scope="row" title="{escape(name)}">{i + 1} {escape(name)}</th>{cells}</tr>')
+    height = max(1.2, min(2.3, 24 / len(names)))
+    head = f"<thead><tr><th></th>{numbers}</tr></thead>" if numbers else ""
+    style = f"--label:{_longest(names) + 3}ch;--row:{height:.2f}em"
+    return f'<table class="heat square" style="{style}">{head}<tbody>{"".join(rows)}</tbody></table>'
+
+
+def _signed_cell(value: float, faint: bool, scale: float, about: str) -> str:
+    if math.isnan(value):
+        return f'<td class="na" title="{escape(about)}"></td>'
+    strength = min(abs(value) / scale, 1) * (0.25 if faint else 1)
+    kind = ' class="cold"' if value < 0 else ""
+    unsure = " (within two standard errors of 0)" if faint else ""
+    return f'<td{kind} style="--a:{strength:.2f}" title="{escape(about)}: {value:+.3g}{unsure}"></td>'
 
 
 def _share(share: float) -> str:

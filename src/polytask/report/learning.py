@@ -13,6 +13,7 @@ from polytask.report.methods import Method
 from polytask.report.plot import MUTED, series_style
 from polytask.report.published import Published
 from polytask.report.results import rng
+from polytask.report.words import Words
 
 _DASHES = ((0, (4, 2)), (0, (1, 1.5)))
 
@@ -58,25 +59,27 @@ def _published_lines(references: Sequence[Published], which: str, last: int) -> 
     return lines
 
 
-def _both_widths(lines: Sequence[Line], last: int, unit: str, title: str) -> str:
-    wide, narrow = (figures.aggregate(lines, last, unit, title, wide=w) for w in (True, False))
+def _both_widths(lines: Sequence[Line], last: int, unit: str, title: str, axis: str) -> str:
+    wide, narrow = (figures.aggregate(lines, last, unit, title, axis, wide=w) for w in (True, False))
     return f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
 
 
-def _aggregate_caption(lines: Sequence[Line], references: Sequence[Line], name: str, tasks: int, last: int) -> str:
+def _aggregate_caption(
+    lines: Sequence[Line], references: Sequence[Line], name: str, tasks: int, last: int, words: Words
+) -> str:
     values = lines[0].curve.value
     if len(lines) > 1:
         said = (
-            f"{name} over the {text.plural(tasks, 'task')} that all methods share, to {text.steps(last)} steps per task"
+            f"{name} over the {text.plural(tasks, 'task')} that all methods share, to {text.steps(last)} {words.steps}"
         )
     elif len(values) == 1:
         said = (
-            f"{name} over {text.plural(tasks, 'task')} at the one evaluation so far is {text.score(float(values[0]))}"
+            f"{name} over {text.plural(tasks, 'task')} at the one evaluation so far is {words.score(float(values[0]))}"
         )
     else:
         verb = "rises" if values[-1] > values[0] else "goes"
-        said = f"{name} over {text.plural(tasks, 'task')} {verb} from {text.score(float(values[0]))} to "
-        said += f"{text.score(float(values[-1]))} at {text.steps(last)} steps per task"
+        said = f"{name} over {text.plural(tasks, 'task')} {verb} from {words.score(float(values[0]))} to "
+        said += f"{words.score(float(values[-1]))} at {text.steps(last)} {words.steps}"
     if references:
         said += "; broken lines are what was published"
     if any(line.curve.has_interval for line in lines):
@@ -119,7 +122,8 @@ def aggregate(material: Material) -> str:
 
 
 def _aggregate_charts(material: Material) -> str:
-    references, last = material.references(), material.last_evaluation
+    references, last, words = material.references(), material.last_evaluation, material.words
+    axis = words.axis
     word = score_word([s for s in material.specs if s.name in material.shared])
     drawn = [p for p in references if p.steps[0] <= last]
     parts = [_protocol(material, drawn)]
@@ -129,9 +133,9 @@ def _aggregate_charts(material: Material) -> str:
     for name, which, statistic in wanted:
         ours, theirs = _method_lines(material, statistic), _published_lines(references, which, last)
         chart = _both_widths(
-            [*ours, *theirs], last, f"{'IQM' if which == 'iqm' else 'mean'} {word}", f"{name} {word} over steps"
+            [*ours, *theirs], last, f"{'IQM' if which == 'iqm' else 'mean'} {word}", f"{name} {word} over steps", axis
         )
-        caption = _aggregate_caption(ours, theirs, f"{name} {word}", len(material.shared), last)
+        caption = _aggregate_caption(ours, theirs, f"{name} {word}", len(material.shared), last, words)
         legend = f'<div class="narrow">{curve_legend(material, references if theirs else [])}</div>'
         parts.append(html.figure(legend + chart, caption))
     left_out = [material.names[s.name] for s in material.specs if s.name not in material.shared]
@@ -202,14 +206,15 @@ def _own_limits(lines: Sequence[Line]) -> tuple[float, float]:
 def _task_caption(material: Material, tasks: Sequence[str], scored: bool) -> str:
     if not scored:
         return (
-            "Mean return against environment steps per task, each on its own scale: these tasks have no common score."
+            f"Mean {material.words.measured} against {material.words.axis}, each on its own scale: these tasks have no "
+            "common score."
         )
     word = score_word([s for s in material.specs if s.name in tasks])
     result = material.results[0]
     ends = {t.name: t.score.value for t in result.tasks if t.name in tasks} if result else {}
     high = [material.names[n] for n, v in ends.items() if v >= 0.9]
     low = [material.names[n] for n, v in ends.items() if v <= 0.1]
-    said = f"{word.capitalize()} (0 to 1) against environment steps per task: "
+    said = f"{word[:1].upper() + word[1:]} (0 to 1) against {material.words.axis}: "
     said += f"{len(high)} of {len(ends)} end at 0.9 or more"
     said += f", {text.listed(low)} at 0.1 or less" if low else ", none at 0.1 or less"
     return said + " (of the first method)." if len(material.methods) > 1 else said + "."

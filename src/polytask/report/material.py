@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from polytask.report import text
-from polytask.report.data import read_run
+from polytask.report.data import HeadFacts, read_run
 from polytask.report.methods import Method, group_runs
 from polytask.report.published import Published, published_for
 from polytask.report.results import MethodResult, common_ground, final_result
+from polytask.report.words import DATA, SIMULATION, Words
 from polytask.tasks.spec import TaskSpec
 
 
@@ -40,6 +41,10 @@ class Material:
     def last_evaluation(self) -> int:
         return max([1, *(int(m.steps[-1]) for m in self.methods if m.steps.size)])
 
+    @property
+    def words(self) -> Words:
+        return DATA if any(isinstance(spec, HeadFacts) for spec in self.specs) else SIMULATION
+
     def references(self) -> list[Published]:
         """Each published result once, for the tasks that all methods share."""
         specs = [s for s in self.specs if s.name in self.shared]
@@ -48,9 +53,15 @@ class Material:
 
 
 def score_word(specs: Sequence[TaskSpec]) -> str:
-    """What the score of these tasks is: "success", "normalised return", or "score" where they differ."""
-    kinds = {"success" if s.success != "none" else "normalised return" for s in specs}
+    """What the score of these tasks is, such as "success" or "accuracy"; "score" where they differ."""
+    kinds = {_judged(spec) for spec in specs}
     return kinds.pop() if len(kinds) == 1 else "score"
+
+
+def _judged(spec: TaskSpec) -> str:
+    if isinstance(spec, HeadFacts):
+        return spec.judged
+    return "success" if spec.success != "none" else "normalised return"
 
 
 def gather(runs: Sequence[Path]) -> Material:

@@ -8,11 +8,15 @@ from polytask.evaluation.statistics import Estimate
 from polytask.report import text
 from polytask.report.material import Material, score_word
 from polytask.report.methods import Method
+from polytask.report.words import Words
 
 
 def _typed(method: Method) -> list[str]:
     """The tasks as the person typed them."""
-    typed = [t for run in method.runs for t in run.config.get("tasks") or []]
+    configs = [run.config for run in method.runs]
+    typed = [
+        t for config in configs for t in ([config["problem"]] if "problem" in config else config.get("tasks") or [])
+    ]
     return list(dict.fromkeys(map(str, typed))) or list(method.names)
 
 
@@ -22,9 +26,9 @@ def page_title(material: Material) -> str:
     return text.listed(names, most=4) or "a run without tasks"
 
 
-def _interval(estimate: Estimate, seeds: int) -> str:
+def _interval(estimate: Estimate, seeds: int, words: Words) -> str:
     if estimate.has_interval:
-        return f"95 % interval {text.bounds(estimate)} over {seeds} seeds"
+        return f"95 % interval {words.bounds(estimate)} over {seeds} seeds"
     return "one seed, so no interval over seeds" if seeds == 1 else "no interval: some task has fewer than two seeds"
 
 
@@ -49,18 +53,20 @@ def _fact(name: str, value: str, small: str = "", words: bool = False) -> str:
 def _facts(material: Material) -> str:
     method, result = material.methods[0], material.results[0]
     seconds = [r.seconds for m in material.methods for r in m.runs if math.isfinite(r.seconds)]
-    first_run = method.runs[0]
+    first_run, words = method.runs[0], material.words
     facts = []
     if result and math.isfinite(result.mean.value):
         word = score_word([s for s, t in zip(method.specs, result.tasks, strict=True) if math.isfinite(t.score.value)])
-        facts.append(_fact(f"mean {word}", text.score(result.mean.value), _interval(result.mean, len(method.seeds))))
-        bounds = f", {text.bounds(result.iqm)}" if result.iqm.has_interval else ""
-        facts.append(_fact(f"IQM {word}", text.score(result.iqm.value), f"interquartile mean{bounds}"))
+        facts.append(
+            _fact(f"mean {word}", words.score(result.mean.value), _interval(result.mean, len(method.seeds), words))
+        )
+        bounds = f", {words.bounds(result.iqm)}" if result.iqm.has_interval else ""
+        facts.append(_fact(f"IQM {word}", words.score(result.iqm.value), f"interquartile mean{bounds}"))
     goal = first_run.config.get("steps")
     reached = max((int(r.metrics.steps[-1]) for r in method.runs if r.metrics.steps.size), default=0)
     reached = max(reached, int(method.steps[-1]) if method.steps.size else 0)
     of = f"of {text.steps(goal)} planned" if isinstance(goal, (int, float)) and goal > reached else ""
-    facts.append(_fact("steps per task", text.steps(reached), of or f"{len(method.specs)} tasks in step"))
+    facts.append(_fact(words.steps, text.steps(reached), of or f"{len(method.specs)} tasks in step"))
     facts.append(_fact("seeds", str(len(method.seeds)), ", ".join(method.seeds)))
     mean_time = sum(seconds) / len(seconds) if seconds else None
     facts.append(_fact("wall time" if len(seconds) < 2 else "wall time per run", text.duration(mean_time)))
@@ -76,14 +82,15 @@ def _verdict(material: Material) -> str:
     scored = [t for t in result.tasks if math.isfinite(t.score.value)]
     if not scored:
         return (
-            f"After {text.steps(result.step)} steps per task the tasks have returns only: none has a success rule "
-            "or a score range, so there is no common scale to average on."
+            f"After {text.steps(result.step)} {material.words.steps} the tasks have returns only: none has a success "
+            "rule or a score range, so there is no common scale to average on."
         )
     word = score_word([s for s, t in zip(method.specs, result.tasks, strict=True) if math.isfinite(t.score.value)])
+    words = material.words
     whose = f" of {method.label}" if len(material.methods) > 1 else ""
     said = (
-        f"The mean {word}{whose} over {text.plural(len(scored), 'task')} is {text.score(result.mean.value)} "
-        f"after {text.steps(result.step)} steps per task ({_interval(result.mean, len(method.seeds))})"
+        f"The mean {word}{whose} over {text.plural(len(scored), 'task')} is {words.score(result.mean.value)} "
+        f"after {text.steps(result.step)} {words.steps} ({_interval(result.mean, len(method.seeds), words)})"
     )
     point = published.index_at(result.step) if published else None
     if published and published.mean is not None and point is not None:
@@ -96,7 +103,8 @@ def _verdict(material: Material) -> str:
 def header(material: Material) -> str:
     """The top of the page: title, what was run, and notes."""
     method = material.methods[0]
-    kind = str((method.runs[0].config.get("agent") or {}).get("kind", "")).upper()
+    config = method.runs[0].config
+    kind = str((config.get("agent") or {}).get("kind", "")).upper() or str(config.get("combine", ""))
     several = f"{len(material.methods)} methods" if len(material.methods) > 1 else kind
     parts = [
         several,

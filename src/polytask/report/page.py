@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from polytask.report import embedding, final, html, learning, overview, system, training
+from polytask.report import affinity, embedding, final, html, learning, overview, system, training
 from polytask.report.material import gather
 
 _CONTENTS = (
@@ -14,6 +14,7 @@ _CONTENTS = (
     ("tasks", "By task"),
     ("heat", "Heat map"),
     ("training", "Training"),
+    ("affinity", "Affinity"),
     ("embedding", "Embeddings"),
     ("system", "Time and memory"),
     ("config", "Config"),
@@ -36,14 +37,14 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
         learning.by_task(material),
         learning.heat(material),
         training.training(material),
+        affinity.affinity(material),
         embedding.embedding(material),
         system.system(material),
         system.configuration(material),
     ]
     links = [f'<a href="#{i}">{t}</a>' for (i, t), s in zip(_CONTENTS, sections, strict=True) if s]
     footer = (
-        "<footer>Made by polytask. Scores are at a fixed last checkpoint; docs/statistics.md says how the intervals "
-        "are made.</footer>"
+        f"<footer>Made by polytask. {material.words.final} docs/statistics.md says how the intervals are made.</footer>"
     )
     body = overview.header(material) + f"<nav>{''.join(links)}</nav>" + "".join(sections) + footer
     # A reader, or a crash, never sees half a report.

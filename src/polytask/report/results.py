@@ -15,6 +15,7 @@ from polytask.evaluation.statistics import (
     task_mean,
     wilson_interval,
 )
+from polytask.report.data import HeadFacts
 from polytask.report.methods import Method
 from polytask.report.published import Published
 from polytask.report.text import plural
@@ -67,11 +68,16 @@ def _task_score(method: Method, task: int, at: int) -> tuple[Estimate, str]:
     measured = int(np.isfinite(scores).sum())
     if measured != 1:
         return stratified_bootstrap(scores, task_mean, rng=rng()), plural(measured, "seed")
-    if method.specs[task].success == "none":
+    spec = method.specs[task]
+    of_rows = (
+        isinstance(spec, HeadFacts) and spec.kind != "regression" and (spec.kind == "classes" or spec.outputs == 1)
+    )
+    if spec.success == "none" and not of_rows:
         return stratified_bootstrap(scores, task_mean, rng=rng()), "one seed"
     seed = int(np.flatnonzero(np.isfinite(scores[:, 0]))[0])
     episodes = int(method.episodes[seed, task, at])
-    return wilson_interval(round(float(scores[seed, 0]) * episodes), episodes), plural(episodes, "episode")
+    over = plural(episodes, "row" if of_rows else "episode")
+    return wilson_interval(round(float(scores[seed, 0]) * episodes), episodes), over
 
 
 def final_result(method: Method, published: Published | None) -> MethodResult | None:

@@ -7,12 +7,20 @@ from html import escape
 import numpy as np
 
 from polytask.report import figures, html, text
-from polytask.report.data import Run
+from polytask.report.data import HeadFacts, Run
 from polytask.report.figures import steps_and_values
 from polytask.report.material import Material
 from polytask.report.methods import compared, flatten
+from polytask.report.words import DATA
 
-_SHARES = (("simulate", "--s1"), ("sample", "--s3"), ("update", "--s2"), ("evaluate", "--s5"), ("checkpoint", "--s4"))
+_SHARES = (
+    ("compile", "--s6"),
+    ("simulate", "--s1"),
+    ("sample", "--s3"),
+    ("update", "--s2"),
+    ("evaluate", "--s5"),
+    ("checkpoint", "--s4"),
+)
 
 
 def _split(run: Run) -> str:
@@ -44,6 +52,19 @@ def _speed(run: Run) -> float:
     return float(np.median(finite)) if finite.size else math.nan
 
 
+def _data_table(runs: list[Run]) -> str:
+    head = ["Run", "Seed", "Gradient steps", "Chosen at", "Wall time", "Compiling", "Median steps/s", "Peak memory"]
+    rows = []
+    for run in runs:
+        chosen = run.evaluations.chosen
+        row = [escape(run.name), escape(run.seed)]
+        row.append(text.steps(int(run.metrics.steps[-1])) if run.metrics.steps.size else text.MISSING)
+        row += [text.MISSING if chosen is None else text.steps(chosen), text.duration(run.seconds)]
+        row += [text.duration(run.metrics.time.get("compile")), text.number(_speed(run))]
+        rows.append([*row, text.size(run.metrics.last("peak_memory_bytes"))])
+    return html.table(head, rows, ["", *["n"] * 7])
+
+
 def _run_table(runs: list[Run]) -> str:
     head = ["Run", "Seed", "Steps per task", "Wall time", "Median steps/s", "Replay", "Peak memory", "Restarts"]
     rows = []
@@ -66,8 +87,12 @@ def _run_table(runs: list[Run]) -> str:
 
 
 def _curves(material: Material) -> str:
+    data = material.words is DATA
+    expected = "speed and memory should stay level"
+    if not data:
+        expected = "after warm-up speed should stay level, and replay grow in a line until full"
     panels = (
-        ("steps_per_second", "Environment steps per second, all tasks", 1.0),
+        ("steps_per_second", "Gradient steps per second" if data else "Environment steps per second, all tasks", 1.0),
         ("replay_transitions", "Transitions in replay (millions)", 1e6),
         ("peak_memory_bytes", "Peak memory (GB)", 1e9),
     )
@@ -80,12 +105,12 @@ def _curves(material: Material) -> str:
                 if values is not None and np.isfinite(values).any():
                     lines.append(steps_and_values(run.metrics.steps, values / unit, index))
         if lines:
-            charts.append(figures.metric_panel(lines, None, (), material.last_step, title))
+            charts.append(figures.metric_panel(lines, None, (), material.last_step, title, material.words.steps))
     if not charts:
         return html.missing("Speed and memory were not logged (metrics.jsonl is missing or empty).")
     return html.figure(
         html.grid(charts),
-        "One line for each run: after warm-up speed should stay level, and replay grow in a line until full.",
+        f"One line for each run: {expected}.",
     )
 
 
@@ -107,7 +132,10 @@ def system(material: Material) -> str:
         if faults
         else "No environment had to be started anew."
     )
-    table = html.figure(_run_table(runs), restarts)
+    if material.words is DATA:
+        table = html.figure(_data_table(runs), "What each run took, and the step whose parameters were chosen.")
+    else:
+        table = html.figure(_run_table(runs), restarts)
     return html.section("system", "Time, speed and memory", shown, table, _curves(material))
 
 
@@ -116,7 +144,15 @@ def _shown(value) -> str:
     return f"<code>{escape(given)}</code>"
 
 
+def _head_facts(material: Material) -> str:
+    heads = [s for s in material.specs if isinstance(s, HeadFacts)]
+    rows = [[escape(s.name), s.kind, str(s.outputs), s.judged] for s in heads]
+    return html.table(["Task", "Kind", "Outputs", "Judged by"], rows, ["", "", "n", ""])
+
+
 def _task_facts(material: Material) -> str:
+    if material.words is DATA:
+        return _head_facts(material)
     head = [
         "Task",
         "Suite",

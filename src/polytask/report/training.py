@@ -8,6 +8,9 @@ from polytask.report.learning import curve_legend
 from polytask.report.material import Material
 from polytask.report.methods import Method
 from polytask.report.plot import series_style
+from polytask.report.words import DATA
+
+Panels = tuple[tuple[str, str], ...]
 
 # What every agent logs about itself: key, and title with its unit.
 EXPECTED = (
@@ -17,6 +20,14 @@ EXPECTED = (
     ("temperature", "Temperature α"),
     ("critic_gradient_norm", "Critic gradient norm"),
     ("actor_gradient_norm", "Actor gradient norm"),
+    ("parameter_norm", "Parameter norm"),
+)
+# What every supervised training logs.
+EXPECTED_OF_DATA = (
+    ("loss", "Training loss (model: the sum)"),
+    ("validation_loss", "Validation loss (model: the sum)"),
+    ("gradient_norm", "Gradient norm of the trunk"),
+    ("weight", "Weight of the task in the step"),
     ("parameter_norm", "Parameter norm"),
 )
 # What some agents log about their tasks.
@@ -84,36 +95,43 @@ def _panel(method: Method, index: int, key: str, title: str, material: Material)
     if line is None or not line.steps.size:
         return None
     names = [material.names[n] for n in method.names]
-    return figures.metric_panel([line], per_task, names, material.last_step, title)
+    return figures.metric_panel([line], per_task, names, material.last_step, title, material.words.steps)
 
 
 def _method_panels(method: Method, index: int, material: Material) -> str:
-    charts = [c for key, title in PANELS if (c := _panel(method, index, key, title, material))]
-    absent = [title for key, title in EXPECTED if _line(method, index, key) is None and _tasks(method, key) is None]
+    panels, expected = _panels_of(material)
+    charts = [c for key, title in panels if (c := _panel(method, index, key, title, material))]
+    absent = [title for key, title in expected if _line(method, index, key) is None and _tasks(method, key) is None]
     if not charts:
         return html.missing("Training logged no losses yet: metrics.jsonl holds none (see --log-every).")
-    found = (
-        f"{text.plural(len(charts), 'quantity').replace('quantitys', 'quantities')} against environment steps per task"
-    )
+    words = material.words
+    found = f"{text.plural(len(charts), 'quantity').replace('quantitys', 'quantities')} against {words.axis}"
     caption = (
-        f"{found}: the thick line is the agent (the mean over tasks where only tasks are logged), thin grey lines are "
-        "its tasks, the highest and lowest named at the end; a grey line that leaves the others is a task to look at."
+        f"{found}: the thick line is the {words.learner} (the mean over tasks where only tasks are logged), thin grey "
+        "lines are its tasks, the highest and lowest named at the end; a grey line that leaves the others is a task to "
+        "look at."
     )
-    lacking = html.missing(f"Not logged by this agent: {text.listed(absent, most=9)}.") if absent else ""
+    lacking = html.missing(f"Not logged by this {words.learner}: {text.listed(absent, most=9)}.") if absent else ""
     return html.figure(html.grid(charts), caption) + lacking
+
+
+def _panels_of(material: Material) -> tuple[Panels, Panels]:
+    """The panels to draw, and those of them that are missed where they are not there."""
+    return (EXPECTED_OF_DATA, EXPECTED_OF_DATA) if material.words is DATA else (PANELS, EXPECTED)
 
 
 def training(material: Material) -> str:
     """The section on losses, entropy and gradient norms."""
-    methods = material.methods
+    methods, words = material.methods, material.words
+    title = "Losses and gradients" if words is DATA else "Losses, entropy and gradients"
     if len(methods) == 1:
-        return html.section("training", "Losses, entropy and gradients", _method_panels(methods[0], 0, material))
+        return html.section("training", title, _method_panels(methods[0], 0, material))
     charts = []
-    for key, title in PANELS:
+    for key, name in _panels_of(material)[0]:
         lines = [line for i, m in enumerate(methods) if (line := _line(m, i, key)) and line.steps.size]
         if lines:
-            charts.append(figures.metric_panel(lines, None, (), material.last_step, title))
-    caption = "Training quantities against environment steps per task, means over seeds; thin lines are single seeds."
+            charts.append(figures.metric_panel(lines, None, (), material.last_step, name, words.steps))
+    caption = f"Training quantities against {words.axis}, means over seeds; thin lines are single seeds."
     body = html.figure(html.grid(charts), caption) if charts else html.missing("Training logged no losses yet.")
     each = [html.details(f"{m.label}, task by task", _method_panels(m, i, material)) for i, m in enumerate(methods)]
-    return html.section("training", "Losses, entropy and gradients", curve_legend(material, []), body, *each)
+    return html.section("training", title, curve_legend(material, []), body, *each)

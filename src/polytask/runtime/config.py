@@ -7,8 +7,19 @@ from polytask.agents.config import AGENT_CONFIGS, AgentConfig, BRCConfig, SACCon
 from polytask.tasks.options import TaskOptions
 from polytask.tasks.spec import TaskSet, TaskSpec
 
-# What may differ when a run is resumed: none of these changes what is learned up to a given step.
-MAY_CHANGE = ("steps", "eval_every", "eval_episodes", "log_every", "tensorboard", "wandb")
+# What may differ when a run is resumed: none of these changes what is learned up to a given step (another mesh sums in
+# another order).
+MAY_CHANGE = (
+    "steps",
+    "replay_storage",
+    "mesh",
+    "eval_every",
+    "eval_episodes",
+    "log_every",
+    "affinity_every",
+    "tensorboard",
+    "wandb",
+)
 
 Preset = Literal["cpu", "paper", "quick"]
 # Three of MT10 that are learned within minutes.
@@ -32,8 +43,12 @@ class TrainConfig(Generic[AgentT]):
     """Steps with uniformly random actions, before the first update."""
     replay_capacity: int = 1_000_000
     """Slots of the replay per task."""
+    replay_storage: Literal["memory", "disk"] = "memory"
+    """Where the replay is held while training; disk takes a file in the run folder."""
     engine: Literal["auto", "envpool", "process", "serial"] = "auto"
     """What steps the tasks; auto takes for each what `polytask tasks` names."""
+    mesh: str = ""
+    """Devices to train on: data=4,model=2 splits batches in 4 and the critics' width in 2. Else one device."""
     eval_every: int = 10_000
     """Steps between evaluations; 0 evaluates never."""
     eval_episodes: int = 10
@@ -42,6 +57,8 @@ class TrainConfig(Generic[AgentT]):
     """Steps between checkpoints. Every running episode ends there, resumed or not, so that a resumed run is exact."""
     log_every: int = 1_000
     """Steps between two lines of metrics."""
+    affinity_every: int = 0
+    """Steps between measurements of what tasks do to each other (`polytask affinity RUN`); 0 measures never."""
     tensorboard: bool = True
     """Log for TensorBoard."""
     wandb: bool = False
@@ -53,7 +70,7 @@ class TrainConfig(Generic[AgentT]):
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"a seed lies between 0 and 2^32 - 1, but is {self.seed}")
-        for name in ("warmup_steps", "eval_every"):
+        for name in ("warmup_steps", "eval_every", "affinity_every"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} cannot be negative, but is {getattr(self, name)}")
 

@@ -13,6 +13,7 @@ from polytask.runtime import storage
 
 METRICS = "metrics.jsonl"
 EVALUATIONS = "evaluations.jsonl"
+AFFINITY = "affinity.jsonl"
 CONFIG = "config.json"
 LOCK = "lock"
 
@@ -89,7 +90,7 @@ class RunFolder:
         With -1 everything goes. A last line torn by a kill goes too.
         Raises RunFolderError if a log cannot be read or written.
         """
-        for name in (METRICS, EVALUATIONS):
+        for name in (METRICS, EVALUATIONS, AFFINITY):
             file = self.path / name
             if file.exists():
                 kept = [line for line in read_jsonl(file) if line.get("step", 0) <= step]

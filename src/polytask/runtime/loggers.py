@@ -70,17 +70,18 @@ class JsonlLogger:
         self._metrics, self._evaluations = ((run / name).open("ab", buffering=0) for name in (METRICS, EVALUATIONS))
 
     def metrics(self, record: Mapping[str, Any]) -> None:
-        _append(self._metrics, record)
+        append(self._metrics, record)
 
     def evaluation(self, record: Mapping[str, Any]) -> None:
-        _append(self._evaluations, record)
+        append(self._evaluations, record)
 
     def close(self) -> None:
         self._metrics.close()
         self._evaluations.close()
 
 
-def _append(file: FileIO, record: Mapping[str, Any]) -> None:
+def append(file: FileIO, record: Mapping[str, Any]) -> None:
+    """Appends a record to a file opened without a buffer, as one line of JSON; raises StorageError."""
     line = json.dumps(plain(record), allow_nan=False).encode() + b"\n"
     try:
         while line:  # an unbuffered write may take only a part
@@ -156,6 +157,18 @@ class WandbLogger:
 
     def close(self) -> None:
         self._run.finish()
+
+
+def make_loggers(
+    run: Path, config: Mapping[str, Any], tensorboard: bool, wandb: bool, resumed_at: int | None = None
+) -> Loggers:
+    """The loggers of a run: JSON lines always, the others as asked for; `resumed_at` as in `TensorBoardLogger`."""
+    loggers: list[Logger] = [JsonlLogger(run)]
+    if tensorboard:
+        loggers.append(TensorBoardLogger(run, resumed_at))
+    if wandb:
+        loggers.append(WandbLogger(run, config))
+    return Loggers(loggers)
 
 
 def plain(value: Any) -> Any:

@@ -23,10 +23,14 @@ CELL_WIDTH = 25  # of one task where several stand side by side; three of them f
 
 @dataclasses.dataclass(frozen=True)
 class TaskRow:
-    """The latest figures of one task: success in [0, 1] or return, as `kind` says; None where there is none yet."""
+    """The latest figures of one task, None where there is none yet.
+
+    As `kind` says they are success in [0, 1], return, or the score of a supervised task, at most 1; its `evaluation` is
+    on the validation rows.
+    """
 
     name: str
-    kind: Literal["success", "return"]
+    kind: Literal["success", "return", "score"]
     evaluation: float | None = None
     training: float | None = None
     restarts: int = 0
@@ -168,7 +172,7 @@ def _tasks(rows: Sequence[TaskRow], options: ConsoleOptions) -> Table:
 def _figure(row: TaskRow, which: Literal["evaluation", "training"]) -> Text:
     value = row.evaluation if which == "evaluation" else row.training
     style = ""
-    if value is not None and row.kind == "success":
+    if value is not None and row.kind != "return":
         style = "green" if value >= 0.8 else "yellow" if value >= 0.3 else "red"
     return Text(_number(value, row.kind), style=style if which == "evaluation" else f"{style} dim".strip())
 
@@ -194,7 +198,7 @@ def _fitted(name: str, width: int, ascii_only: bool) -> str:
 
 
 def _by_kind(rows: Sequence[TaskRow]) -> list[tuple[str, list[TaskRow]]]:
-    kinds = [(kind, [row for row in rows if row.kind == kind]) for kind in ("success", "return")]
+    kinds = [(kind, [row for row in rows if row.kind == kind]) for kind in ("success", "return", "score")]
     return [(kind, found) for kind, found in kinds if found]
 
 

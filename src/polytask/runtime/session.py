@@ -1,9 +1,11 @@
 """The state of a training run, and how it is saved and brought back exactly."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import numpy as np
 from jaxtyping import Float32
 
@@ -27,18 +29,29 @@ class Session:
     def __init__(self, config: TrainConfig, tasks: TaskSet, agent: Agent, stepper: Stepper, run: Path) -> None:
         self.config, self.tasks, self.agent, self.stepper, self.run = config, tasks, agent, stepper, run
         self.step = 0
+        self.updated = 0  # the step whose update was the last; one ahead of `step` while the simulators work
         self.seconds: dict[str, float] = dict.fromkeys(("simulate", "sample", "update", "evaluate", "checkpoint"), 0.0)
-        self.state: Any = agent.init(random.key(config.seed, "init"))
-        self.replay = Replay(len(tasks), tasks.observation_dim, tasks.action_dim, config.replay_capacity)
+        self.state: Any = None  # until `begin` or `load`
+        file = segments.folder(run) if config.replay_storage == "disk" else None
+        sizes = (tasks.observation_dim, tasks.action_dim, config.replay_capacity)
+        self.replay = Replay(len(tasks), *sizes, folder=file, steps=config.steps)
         self.bounds = ReturnBounds(tasks.discounts, tasks.horizon)
         self.episodes = EpisodeRecord(len(tasks))
         self.restarts = np.zeros(len(tasks), np.int64)
         self.observations = np.zeros((len(tasks), tasks.observation_dim), np.float32)
         self._boundary = 0
+        self._sent = np.zeros((len(tasks), tasks.action_dim), np.float32)
         self._actions: list[Float32[np.ndarray, "tasks action"]] = []
         self._segments: list[tuple[segments.SegmentRef, np.ndarray]] = []  # with the replay's heads at their end
         self._segments_step = 0
         self._segment_heads = self.replay.head.copy()
+
+    def begin(self) -> None:
+        """A fresh agent and first episodes: the simulators start while JAX compiles the initialisers."""
+        with ThreadPoolExecutor(1) as thread:
+            state = thread.submit(self.agent.init, random.key(self.config.seed, "init"))
+            self.start_episodes()
+            self.state = state.result()
 
     def start_episodes(self) -> None:
         """Builds every environment anew; what follows depends on (seed, step) and the actions."""
@@ -48,9 +61,14 @@ class Session:
         self._boundary, self._actions = self.step, []
         self.observations = self.stepper.reset(self._environment_seed())
 
-    def simulate(self, actions: Float32[np.ndarray, "tasks action"]) -> None:
-        """One step of every task, into the replay and the statistics. Raises TaskFailure; then nothing has changed."""
-        result = self.stepper.step(actions)
+    def send(self, actions: Float32[np.ndarray, "tasks action"]) -> None:
+        """Sets off one step of every task; `receive` ends it."""
+        self._sent = actions
+        self.stepper.send(actions)
+
+    def receive(self) -> None:
+        """Takes the step into the replay and the statistics. Raises TaskFailure; then nothing has changed."""
+        actions, result = self._sent, self.stepper.recv()
         valid = ~result.restarted
         self.replay.insert(
             self.observations,
@@ -81,7 +99,12 @@ class Session:
             self._segments_step, self._segment_heads = self.step, self.replay.head.copy()
             self._segments = [*self._segments, (ref, self._segment_heads)]
             self._segments = [(ref, end) for ref, end in self._segments if not self.replay.overwritten(end)]
-        counters = {"boundary": self._boundary, "actions": len(self._actions), "timing": self.seconds}
+        counters = {
+            "boundary": self._boundary,
+            "actions": len(self._actions),
+            "updated": self.updated,
+            "timing": self.seconds,
+        }
         checkpoint.save(self.run, self.step, self._saved(), counters, [ref for ref, _ in self._segments])
 
     def load(self, found: checkpoint.Checkpoint, warn: Callable[[str], object]) -> None:
@@ -89,8 +112,9 @@ class Session:
         self._boundary = found.counters["boundary"]
         shape = (len(self.tasks), self.tasks.action_dim)
         self._actions = [np.zeros(shape, np.float32)] * found.counters["actions"]
+        self.state = eqx.filter_eval_shape(self.agent.init, random.key(self.config.seed, "init"))
         saved, counters = checkpoint.restore(found.path, self._saved())
-        self.state, self._actions = saved["agent"], list(saved["actions"])
+        self.state, self._actions = self.agent.place(saved["agent"]), list(saved["actions"])
         self.bounds.load(saved["bounds"])
         self.episodes.load(saved["episodes"])
         self.restarts, self.observations = saved["restarts"], saved["observations"]
@@ -99,6 +123,7 @@ class Session:
             self._segments.append((ref, self.replay.head.copy()))
         self._segments_step, self._segment_heads = found.step, self.replay.head.copy()
         self.step, self.seconds = found.step, counters["timing"]
+        self.updated = counters.get("updated", found.step)  # a checkpoint that lacks it lies between two steps
         self._repeat_actions(warn)
 
     def _repeat_actions(self, warn: Callable[[str], object]) -> None:

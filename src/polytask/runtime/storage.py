@@ -119,7 +119,7 @@ def _viewed(key: str, array: np.ndarray) -> np.ndarray:
 def reason(error: OSError, folder: Path, needed: int) -> str:
     """Why writing `needed` bytes under `folder` failed, and what to do, in words for a person."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        free = shutil.disk_usage(_existing(folder)).free
+        free = shutil.disk_usage(existing(folder)).free
         return (
             f"the disk is full or over quota: about {size(needed)} are needed and {size(free)} are free at {folder}. "
             f"Make room, then resume the run; what was saved before is whole"
@@ -129,7 +129,8 @@ def reason(error: OSError, folder: Path, needed: int) -> str:
     return f"{error.strerror or error} at {error.filename or folder}"
 
 
-def _existing(folder: Path) -> Path:
+def existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
     return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
 
 

@@ -1,26 +1,32 @@
 """The training loop."""
 
 import contextlib
-import resource
-import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import optax
 
 from polytask import random
+from polytask.agents.base import Agent
 from polytask.agents.factory import make_agent
+from polytask.agents.relations import Relations, fresh_relations
 from polytask.evaluation.rollouts import Episodes, evaluate
+from polytask.replay.batch import Batch
 from polytask.runtime import checkpoint, provenance
+from polytask.runtime.affinity_log import AffinityLog
+from polytask.runtime.compilation import CompilingAhead
 from polytask.runtime.config import MAY_CHANGE, TrainConfig, to_json
 from polytask.runtime.folder import RunFolder
-from polytask.runtime.loggers import JsonlLogger, Loggers, TensorBoardLogger, WandbLogger
+from polytask.runtime.loggers import Loggers, make_loggers
 from polytask.runtime.progress import Progress, TaskRow
+from polytask.runtime.room import check_room, peak_memory
 from polytask.runtime.session import Session
-from polytask.stepping import TaskFailure, make_stepper
+from polytask.runtime.stopping import stop_signal
+from polytask.stepping import Stepper, TaskFailure, make_stepper
 from polytask.tasks.registry import resolve
 from polytask.tasks.spec import TaskSet
 
@@ -34,46 +40,83 @@ def train(config: TrainConfig, run: Path | str) -> bool:
     CheckpointError, TaskFailure (after saving a checkpoint), and what `resolve` and `make_stepper` raise.
     """
     run = Path(run)
-    tasks = resolve(config.tasks, config.task)
-    config.check_horizon(tasks)
+    tasks, agent = prepare(config, run)
     with contextlib.ExitStack() as stack:
-        # Before the folder is claimed: what cannot be stepped as asked must not leave a run behind.
-        goal_seed = random.integer(config.seed, "goals")
-        steppers = [make_stepper(tasks, config.engine, goal_seed=goal_seed) for _ in range(2)]
-        for stepper in steppers:
-            stack.callback(stepper.close)
-        folder = stack.enter_context(RunFolder(run))
-        existed = folder.claim(to_json(config, tasks), MAY_CHANGE)
-        warnings = provenance.record(run)
-        session = Session(config, tasks, make_agent(config.agent, tasks), steppers[0], run)
-        found = checkpoint.latest(run, warnings.append) if existed else None
-        if found is None:
-            session.start_episodes()
-        else:
-            session.load(found, warnings.append)
-        folder.truncate_jsonl(session.step if found else -1)
+        compiled = stack.enter_context(_compiling(agent, config))
+        session, evaluation, folder, warnings = open_session(config, tasks, agent, run, stack)
+        found = checkpoint.latest(run, warnings.append)
+        start_session(session, folder, found, warnings)
         progress = stack.enter_context(Progress(config.steps, session.step))
         for text in warnings:
             progress.message(f"warning: {text}")
         if found is not None:
             progress.message(f"going on from step {session.step:,}")
-        loggers = stack.enter_context(_loggers(config, tasks, run, session.step if found else None))
-        loop = Loop(session, steppers[1], loggers, progress, folder)
-        stop = stack.enter_context(_stop_signal(progress.message))
+        loggers = stack.enter_context(open_loggers(config, tasks, run, session.step if found else None))
+        loop = Loop(session, evaluation, loggers, progress, folder, compiled)
+        stop = stack.enter_context(stop_signal(progress.message))
         return loop.run(stop)
+
+
+def prepare(config: TrainConfig, run: Path) -> tuple[TaskSet, Agent]:
+    """The tasks and the agent, or the error that says why the run cannot be."""
+    tasks = resolve(config.tasks, config.task)
+    config.check_horizon(tasks)
+    check_room(config, tasks, run)
+    agent = make_agent(config.agent, tasks, config.mesh)
+    if config.affinity_every and not agent.relates:
+        raise ValueError(f"affinity is measured in brc, not in {config.agent.kind}: leave --affinity-every out")
+    return tasks, agent
+
+
+def open_session(
+    config: TrainConfig, tasks: TaskSet, agent: Agent, run: Path, stack: contextlib.ExitStack
+) -> tuple[Session, Stepper, RunFolder, list[str]]:
+    """A session not yet begun, what steps its evaluations, the claimed folder, and warnings; `stack` closes them."""
+    # Before the folder is claimed: what cannot be stepped as asked must not leave a run behind.
+    goal_seed = random.integer(config.seed, "goals")
+    steppers = [make_stepper(tasks, config.engine, goal_seed=goal_seed) for _ in range(2)]
+    for stepper in steppers:
+        stack.callback(stepper.close)
+    folder = stack.enter_context(RunFolder(run))
+    folder.claim(to_json(config, tasks), MAY_CHANGE)
+    return Session(config, tasks, agent, steppers[0], run), steppers[1], folder, provenance.record(run)
+
+
+def start_session(
+    session: Session, folder: RunFolder, found: checkpoint.Checkpoint | None, warnings: list[str]
+) -> None:
+    """Begins the session, or goes on from a checkpoint; drops what was logged after it."""
+    if found is None:
+        session.begin()
+    else:
+        session.load(found, warnings.append)
+    folder.truncate_jsonl(session.step if found else -1)
+
+
+def open_loggers(config: TrainConfig, tasks: TaskSet, run: Path, resumed_at: int | None) -> Loggers:
+    """The loggers that the configuration asks for."""
+    return make_loggers(run, to_json(config, tasks), config.tensorboard, config.wandb, resumed_at)
 
 
 class Loop:
     """One step after another, with what happens in between."""
 
     def __init__(
-        self, session: Session, evaluation_stepper: Any, loggers: Loggers, progress: Progress, folder: RunFolder
+        self,
+        session: Session,
+        evaluation_stepper: Any,
+        loggers: Loggers,
+        progress: Progress,
+        folder: RunFolder,
+        compiled: CompilingAhead | None = None,
     ) -> None:
         self.session, self.evaluation_stepper = session, evaluation_stepper
         self.loggers, self.progress = loggers, progress
+        self.compiled = compiled or CompilingAhead(dict, ())
         self.config, self.tasks, self.agent = session.config, session.tasks, session.agent
         self.task_ids = np.arange(len(self.tasks), dtype=np.int32)
         self.metrics: dict[str, Any] = {}
+        self.relations: Relations | None = None  # since the last log
         self.evaluated = _latest_scores(folder.read_evaluations())
         self.mark = (time.monotonic(), session.step)
         self.shown, self.rate = self.mark[0], 0.0
@@ -84,14 +127,7 @@ class Loop:
         try:
             while session.step < config.steps and not stop():
                 self.advance()
-                self.show()
-                if session.step % config.log_every == 0:
-                    self.log()
-                if config.eval_every and session.step % config.eval_every == 0:
-                    self.evaluate()
-                if session.step % config.checkpoint_every == 0:
-                    with self.timed("checkpoint"):
-                        session.save()
+                self.after_step()
         except TaskFailure as failure:
             session.save()
             raise TaskFailure(failure.task, session.step + 1, failure.reason) from failure
@@ -99,25 +135,54 @@ class Loop:
             session.save()
         return session.step >= config.steps
 
-    def advance(self) -> None:
-        """Acts once in every task, then learns."""
+    def after_step(self) -> None:
+        """Shows, logs, evaluates and saves where it is time to."""
         config, session = self.config, self.session
+        self.show()
+        if config.affinity_every and session.step % config.affinity_every == 0:
+            self.relate()
+        if session.step % config.log_every == 0:
+            self.log()
+        if config.eval_every and session.step % config.eval_every == 0:
+            self.evaluate()
+        if session.step % config.checkpoint_every == 0:
+            with self.timed("checkpoint"):
+                session.save()
+
+    def advance(self) -> None:
+        """Acts once in every task, and learns from what was seen before while the simulators step."""
+        session = self.session
         step = session.step + 1
-        random_phase = step < config.warmup_steps
+        random_phase = step < self.config.warmup_steps
+        if not random_phase and self.compiled.busy("update"):
+            self.progress.message("compiling the agent, which can take a minute")
         with self.timed("update"):  # a policy's action waits for the update before it
             actions = self.warmup_actions(step) if random_phase else self.policy_actions(step)
         with self.timed("simulate"):
-            session.simulate(actions)
-        if random_phase:
-            return
-        if not self.metrics:
-            self.progress.message("compiling the agent, which can take a minute")
-        with self.timed("sample"):
-            generator = random.generator(config.seed, "sample", step)
-            batches = session.replay.sample(config.agent.updates_per_step, config.agent.batch_size, generator)
+            session.send(actions)
+        # After a TaskFailure the update of this step has been done already.
+        if not random_phase and step > session.updated and session.replay.counts.all():
+            self.learn(step)
+        with self.timed("simulate"):
+            session.receive()
+
+    def learn(self, step: int) -> None:
+        """Sets off the update of a step; whoever needs what it learned, waits for it."""
+        session = self.session
+        batches = self.sample(step)
         with self.timed("update"):
-            key = random.key(config.seed, "update", step)
+            self.compiled.wait("update")
+            key = random.key(self.config.seed, "update", step)
             session.state, self.metrics = self.agent.update(session.state, batches, session.bounds.bound, key)
+            session.updated = step
+
+    def sample(self, step: int) -> Batch:
+        """The batches of a step."""
+        agent, replay = self.config.agent, self.session.replay
+        with self.timed("sample"):
+            generator = random.generator(self.config.seed, "sample", step)
+            sample = replay.sample_balanced if agent.combines else replay.sample
+            return sample(agent.updates_per_step, agent.batch_size, generator)
 
     def warmup_actions(self, step: int) -> np.ndarray:
         """Uniform in [-1, 1]."""
@@ -127,6 +192,7 @@ class Loop:
 
     def policy_actions(self, step: int) -> np.ndarray:
         """Drawn from the policy."""
+        self.compiled.wait("act")
         key = random.key(self.config.seed, "act", step)
         return np.asarray(self.agent.act(self.session.state, self.session.observations, self.task_ids, key))
 
@@ -137,6 +203,28 @@ class Loop:
             self.shown = now
             self.rate = (self.session.step - self.mark[1]) * len(self.tasks) / (now - self.mark[0])
             self.progress.update(self.session.step, self.rate)
+
+    def relate(self) -> None:
+        """Measures what the tasks do to each other; training does not notice."""
+        session = self.session
+        if session.step < self.config.warmup_steps or not session.replay.counts.all():
+            return
+        with self.timed("evaluate"):
+            batches = session.replay.sample_per_task(
+                DIAGNOSE_BATCH, random.generator(self.config.seed, "relate", session.step)
+            )
+            key = random.key(self.config.seed, "relate", session.step)
+            relations = self.relations or fresh_relations(len(self.tasks))
+            self.relations = self.agent.relate(session.state, batches, session.bounds.bound, key, relations)
+
+    def write_relations(self) -> None:
+        """Ends a period of measurements."""
+        if self.relations is not None:
+            period = (self.session.step - self.config.log_every, self.session.step)
+            with AffinityLog(self.session.run) as log:
+                for part, averages in jax.device_get(self.relations).items():
+                    log.period(period, averages, self.tasks.names, part)
+            self.relations = None
 
     def log(self) -> None:
         """Writes one record of metrics and refreshes the display."""
@@ -152,7 +240,7 @@ class Loop:
             "task": self.task_metrics(),
             "replay_transitions": session.replay.transitions,
             "replay_bytes": session.replay.nbytes,
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,  # Linux counts KiB
+            "peak_memory_bytes": peak_memory(),
             "time": dict(session.seconds),
         }
         norms = record["task"]
@@ -160,6 +248,7 @@ class Loop:
             if name in norms:
                 record[name] = float(np.mean(list(norms[name].values())))
         self.loggers.metrics(record)
+        self.write_relations()
         self.progress.update(session.step, rate, self.rows())
 
     def task_metrics(self) -> dict[str, dict[str, float]]:
@@ -174,6 +263,7 @@ class Loop:
             generator = random.generator(self.config.seed, "diagnose", session.step)
             batches = session.replay.sample_per_task(DIAGNOSE_BATCH, generator)
             key = random.key(self.config.seed, "diagnose", session.step)
+            self.compiled.wait("diagnose")
             figures |= self.agent.diagnose(session.state, batches, session.bounds.bound, key)
         named = {
             metric: {name: float(value) for name, value in zip(self.tasks.names, np.asarray(values), strict=True)}
@@ -224,6 +314,18 @@ class Loop:
         self.session.seconds[what] += time.monotonic() - begin
 
 
+def _compiling(agent: Agent, config: TrainConfig) -> CompilingAhead:
+    """What the run will need, in the order in which it will."""
+    learns, logs = config.steps >= config.warmup_steps, config.steps >= config.log_every
+    names = [name for name, needed in (("act", learns), ("update", learns), ("diagnose", learns and logs)) if needed]
+    tasks, batch_size = len(agent.tasks), config.agent.batch_size
+    if config.agent.combines:
+        batch_size = tasks * -(-batch_size // tasks)  # as Replay.sample_balanced
+    sizes = {"updates": config.agent.updates_per_step, "batch_size": batch_size}
+    key = random.key(config.seed, "init")
+    return CompilingAhead(lambda: agent.programs(key, **sizes, diagnosed=DIAGNOSE_BATCH), names)
+
+
 def evaluation_record(tasks: TaskSet, episodes: Episodes) -> dict[str, Any]:
     """Episodes in the form of evaluations.jsonl; success only for tasks that have it."""
     figures: dict[str, dict[str, Any]] = {
@@ -244,34 +346,3 @@ def _latest_scores(evaluations: list[dict[str, Any]]) -> dict[str, float]:
         return {}
     figures = evaluations[-1]["task"]
     return {name: float(np.mean(values)) for name, values in {**figures["return"], **figures["success"]}.items()}
-
-
-def _loggers(config: TrainConfig, tasks: TaskSet, run: Path, resumed_at: int | None) -> Loggers:
-    loggers: list[Any] = [JsonlLogger(run)]
-    if config.tensorboard:
-        loggers.append(TensorBoardLogger(run, resumed_at))
-    if config.wandb:
-        loggers.append(WandbLogger(run, to_json(config, tasks)))
-    return Loggers(loggers)
-
-
-@contextlib.contextmanager
-def _stop_signal(announce: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C (or SIGTERM) into a wish to stop at the end of the step; a second one acts as usual."""
-    asked = False
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in signals}
-
-    def ask(number: int, frame: Any) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(number, before[signal.Signals(number)])
-        announce("stopping after this step, with a checkpoint; Ctrl-C again stops at once, without one")
-
-    for number in signals:
-        signal.signal(number, ask)
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

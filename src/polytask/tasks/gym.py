@@ -28,7 +28,7 @@ _PLUGINS = {
 }
 
 
-def _import(module: str) -> Any:
+def import_own(module: str) -> Any:
     """Imports a person's module or an optional package; what lies in the working directory is found as well."""
     here = str(Path.cwd())
     if here not in sys.path:
@@ -59,7 +59,7 @@ def _factory(name: str) -> tuple[Callable[..., Any], int | None]:
     module, colon, identifier = target.rpartition(":")
     if colon:
         try:
-            found = _import(module)
+            found = import_own(module)
         except ModuleNotFoundError as error:
             hint = _PLUGINS[module][1] if module in _PLUGINS else "is the module's folder on PYTHONPATH?"
             raise ModuleNotFoundError(f"task '{name}': {error}; {hint}", name=error.name) from error
@@ -69,7 +69,7 @@ def _factory(name: str) -> tuple[Callable[..., Any], int | None]:
         if importlib.util.find_spec(plugin) is None:
             command = _PLUGINS[plugin][1]
             raise ModuleNotFoundError(f"task '{name}' needs the package '{plugin}': {command}", name=plugin)
-        _import(plugin)
+        import_own(plugin)
     if identifier not in gymnasium.registry:
         hint = f"Module '{module}' has no such callable and registers no such id." if colon else ""
         raise UnknownTaskError(name, [f"gym/{known}" for known in _known_ids()], hint)

@@ -29,7 +29,7 @@ class TaskSpec:
     """
 
     name: str
-    suite: Literal["metaworld", "dmc", "gym"]
+    suite: Literal["metaworld", "dmc", "gym", "problems"]
     observation_dim: int
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]

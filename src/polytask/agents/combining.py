@@ -1,0 +1,58 @@
+"""How an agent's gradient arises: from the batch's mean loss, or combined from one gradient per task."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from polytask.agents.config import BRCConfig
+from polytask.combine import Combiner, PerTask, combined_gradient, make_combiner
+
+
+class Combiners(NamedTuple):
+    """None: the gradient of the batch's mean loss."""
+
+    critic: Combiner | None
+    actor: Combiner | None
+
+
+def make_combiners(config: BRCConfig) -> Combiners:
+    """Raises ValueError for an unknown name, and for a method that an actor's losses cannot serve."""
+
+    def make(name: str) -> Combiner | None:
+        return None if name == "none" else make_combiner(name, scale="mean")
+
+    combiners = Combiners(make(config.critic_combiner), make(config.actor_combiner))
+    if combiners.actor and combiners.actor.method.positive:
+        raise ValueError(
+            f"{config.actor_combiner} needs positive losses, and an actor's may be negative: "
+            f"give it to the critic only (--agent.critic-combiner {config.actor_combiner})"
+        )
+    return combiners
+
+
+def combined_or_mean(
+    loss_fn: Callable[[Any, Any], tuple[Float[Array, ""], Any]],
+    params: Any,
+    inputs: Any,
+    combiner: Combiner | None,
+    combiner_state: Any,
+    key: PRNGKeyArray,
+    tasks: int,
+    step: Callable[[Any, Any], Any],
+) -> tuple[Float[Array, ""], Any, Any, Any]:
+    """The loss, what comes beside it, the gradient, and the combiner's next state.
+
+    - `loss_fn(params, inputs)`: a mean over the samples along the leading axis of `inputs`, and anything per sample. A
+      combiner needs equally many samples of each task, in the order of the tasks.
+    - `step(params, gradient)`: the parameters after the optimiser's step, for combiners that try some.
+    """
+    if combiner is None:
+        (loss, aux), gradient = jax.value_and_grad(loss_fn, has_aux=True)(params, inputs)
+        return loss, aux, gradient, combiner_state
+    by_task = jax.tree.map(lambda x: x.reshape(tasks, -1, *x.shape[1:]), inputs)
+    losses_fn = PerTask(lambda params, _, inputs: loss_fn(params, inputs), by_task)
+    combined = combined_gradient(combiner, losses_fn, params, combiner_state, key=key, step=step)
+    aux = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), combined.aux)
+    return combined.losses.mean(), aux, combined.gradient, combined.state

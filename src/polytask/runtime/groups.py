@@ -1,0 +1,75 @@
+"""One agent for each group of tasks, reported as one run."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from polytask.runtime import storage
+from polytask.runtime.config import MAY_CHANGE, TrainConfig, to_json
+from polytask.runtime.folder import EVALUATIONS, RunFolder, read_jsonl
+from polytask.runtime.training import train
+from polytask.tasks.registry import resolve
+
+GROUPS = "groups.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """The tasks that one agent trains on, and those whose results it gives."""
+
+    tasks: tuple[str, ...]
+    serves: tuple[str, ...]
+
+
+def read_groups(file: Path) -> list[Group]:
+    """The groups of a file that `polytask group` wrote. Raises StorageError, saying what is wrong with it."""
+    try:
+        groups = [Group(tuple(g["tasks"]), tuple(g["serves"])) for g in json.loads(file.read_text())["groups"]]
+    except OSError as error:
+        raise storage.StorageError(f"cannot read {file}: {error.strerror}; `polytask group RUN` writes it") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise storage.StorageError(f"{file} does not hold groups as `polytask group RUN` writes them") from error
+    served = [task for group in groups for task in group.serves]
+    if not groups or len(set(served)) < len(served) or any(set(g.serves) - set(g.tasks) for g in groups):
+        raise storage.StorageError(
+            f"{file}: every task is served by one group, which trains on it; this is not so here"
+        )
+    return groups
+
+
+def train_groups(config: TrainConfig, groups: list[Group], run: Path) -> bool:
+    """Trains each group's agent in `run`/group1 and so on, one after another; then `run` holds what they evaluated.
+
+    `config.tasks` are all tasks that are served. Goes on where it stopped. Returns and raises as `train`.
+    """
+    tasks = resolve(config.tasks, config.task)
+    with RunFolder(run) as folder:
+        folder.claim(to_json(config, tasks), MAY_CHANGE)
+        for i, group in enumerate(groups):
+            if group.serves and not train(dataclasses.replace(config, tasks=group.tasks), run / f"group{i + 1}"):
+                return False
+        lines = [json.dumps(record) for record in _joined(groups, run, tasks.names)]
+        storage.replace(run / EVALUATIONS, "".join(f"{line}\n" for line in lines).encode())
+    return True
+
+
+def _joined(groups: list[Group], run: Path, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Evaluations at the steps that all groups have, each task's taken from the group that serves it."""
+    found = {
+        group: {record["step"]: record for record in read_jsonl(run / f"group{i + 1}" / EVALUATIONS)}
+        for i, group in enumerate(groups)
+        if group.serves
+    }
+    steps = sorted(set.intersection(*(set(records) for records in found.values())))
+    joined = []
+    for step in steps:
+        parts = [(group, records[step]) for group, records in found.items()]
+        figures: dict[str, dict[str, Any]] = {}
+        for group, record in parts:
+            for figure, values in record["task"].items():
+                figures.setdefault(figure, {}).update({n: values[n] for n in group.serves if n in values})
+        ordered = {figure: {n: values[n] for n in names if n in values} for figure, values in figures.items()}
+        seconds = sum(record["seconds"] for _, record in parts)
+        joined.append({"step": step, "seconds": seconds, "episodes": parts[0][1]["episodes"], "task": ordered})
+    return joined

@@ -1,0 +1,45 @@
+"""One agent for each group of tasks."""
+
+import json
+
+import pytest
+
+from tests.small import AGENT, EVERY, PLANE, POINT, command
+
+
+def write(file, *groups):
+    file.write_text(json.dumps({"groups": [{"tasks": tasks, "serves": serves} for tasks, serves in groups]}))
+    return str(file)
+
+
+@pytest.mark.slow
+def test_each_task_is_reported_from_the_group_that_serves_it(tmp_path):
+    file, run = write(tmp_path / "groups.json", ([POINT], [POINT]), ([POINT, PLANE], [PLANE])), tmp_path / "run"
+    flags = [*AGENT, *EVERY, "--steps", "60", "--groups", file, "--run", str(run)]
+    code, out, err = command("train", *flags)
+    assert (code, err) == (0, "")
+    assert "2 tasks at 60 steps per task" in out
+    alone, both, joined = (
+        json.loads((path / "evaluations.jsonl").read_text().splitlines()[-1])["task"]["return"]
+        for path in (run / "group1", run / "group2", run)
+    )
+    assert joined == {POINT: alone[POINT], PLANE: both[PLANE]}
+    assert (run / "report.html").exists()
+    code, out, err = command("train", *flags)  # nothing is left to do
+    assert (code, err) == (0, "")
+
+
+def test_a_file_that_holds_no_groups_is_refused(tmp_path):
+    for file, said in (
+        (str(tmp_path / "none.json"), "`polytask group RUN` writes it"),
+        (write(tmp_path / "twice.json", ([POINT], [POINT]), ([POINT], [POINT])), "served by one group"),
+    ):
+        code, _, err = command("train", "--groups", file)
+        assert code == 1
+        assert said in err
+
+
+def test_groups_of_other_tasks_are_refused(tmp_path):
+    code, _, err = command("train", PLANE, "--groups", write(tmp_path / "groups.json", ([POINT], [POINT])))
+    assert code == 2
+    assert "is about other tasks" in err
