@@ -5,9 +5,10 @@ framework, in one run.
 
 The model is an MLP trunk with a linear regression head for each task. Settings:
 
-- "parameters": all tasks on the same rows, gradients combined by the trunk's parameters;
+- "parameters": all tasks on the same 512 rows, gradients combined by the trunk's parameters;
 - "representation": the same, combined at the trunk's output (one backward pass through the trunk);
-- "own rows": each task has its own rows (together as many), gradients combined by the trunk's parameters.
+- "own rows": each task has its own 128 rows, as in PCGrad's experiments in reinforcement learning, gradients combined
+  by the trunk's parameters.
 
 A step is the combined gradient and one step of gradient descent. Steps of a method and of the plain sum alternate; the
 ratio is the median over such pairs, with quartiles.
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import time
 
-TASKS, INPUTS, WIDTH, DEPTH, ROWS, PAIRS = (2, 10, 40), 64, 512, 3, 512, 15
+TASKS, INPUTS, WIDTH, DEPTH, ROWS, ROWS_EACH, PAIRS = (2, 10, 40), 64, 512, 3, 512, 128, 15
 CLOCK = time.perf_counter
 SETTINGS = ("parameters", "representation", "own rows")
 OPTIONS = {"dwa": {"period": 10}, "it_mtl": {"candidates": ("sum", "pcgrad"), "learning_rate": 0.01}}
@@ -68,7 +69,8 @@ def ours(setting: str, tasks: int, methods: list[str], engine: str, chunk: int |
     widths = [INPUTS] + [WIDTH] * DEPTH
     trunk = [jax.random.normal(keys[i], widths[i : i + 2]) * (2 / widths[i]) ** 0.5 for i in range(DEPTH)]
     params = {"trunk": trunk, "heads": jax.random.normal(keys[-1], (tasks, WIDTH)) / WIDTH**0.5}
-    x, y = jax.random.normal(keys[-2], (ROWS, INPUTS)), jax.random.normal(keys[-3], (tasks, ROWS))
+    rows = ROWS_EACH * tasks if setting == "own rows" else ROWS
+    x, y = jax.random.normal(keys[-2], (rows, INPUTS)), jax.random.normal(keys[-3], (tasks, ROWS))
     shared = {"trunk": True, "heads": False}
 
     def represent(trunk, x=x):
@@ -76,18 +78,18 @@ def ours(setting: str, tasks: int, methods: list[str], engine: str, chunk: int |
             x = jax.nn.relu(x @ kernel)
         return x
 
-    def heads_fn(heads, z):
-        return jnp.square(heads @ z.T - y).mean(axis=1), None
-
     def losses_fn(params):
-        return heads_fn(params["heads"], represent(params["trunk"]))
+        return jnp.square(params["heads"] @ represent(params["trunk"]).T - y).mean(axis=1), None
+
+    def head_loss(params, task, target):
+        heads, z = params
+        return jnp.square(z @ heads[task] - target).mean(), None
 
     def task_loss(params, task, batch):
         return jnp.square(represent(params["trunk"], batch[0]) @ params["heads"][task] - batch[1]).mean(), None
 
     if setting == "own rows":
-        rows = ROWS // tasks
-        losses_fn = PerTask(task_loss, (x[: rows * tasks].reshape(tasks, rows, -1), y[:, :rows]))
+        losses_fn = PerTask(task_loss, (x.reshape(tasks, ROWS_EACH, -1), y[:, :ROWS_EACH]))
 
     def compiled(name: str):
         made = make_combiner(name, **OPTIONS.get(name, {}))
@@ -98,7 +100,7 @@ def ours(setting: str, tasks: int, methods: list[str], engine: str, chunk: int |
         def step(params, state, key):
             if by_trunk:
                 done = representation_gradient(
-                    made, represent, heads_fn, params["trunk"], params["heads"], state, key=key
+                    made, represent, PerTask(head_loss, y), params["trunk"], params["heads"], state, key=key
                 )
                 gradient = {"trunk": done.gradient[0], "heads": done.gradient[1]}
             else:
@@ -138,15 +140,15 @@ def theirs(setting: str, tasks: int, methods: list[str], pairs: int) -> dict[str
         layer for i in range(DEPTH) for layer in (nn.Linear(WIDTH if i else INPUTS, WIDTH, bias=False), nn.ReLU())
     ]
     trunk, heads = nn.Sequential(*layers), nn.ModuleList(nn.Linear(WIDTH, 1, bias=False) for _ in range(tasks))
-    x, y = torch.randn(ROWS, INPUTS), torch.randn(tasks, ROWS)
-    rows = ROWS // tasks
+    each = ROWS_EACH
+    x, y = torch.randn(each * tasks if setting == "own rows" else ROWS, INPUTS), torch.randn(tasks, ROWS)
     parameters = [*trunk.parameters(), *heads.parameters()]
     optimiser = torch.optim.SGD(parameters, lr=1e-6)
 
     def losses(z):
         if setting == "own rows":
-            parts = [slice(t * rows, (t + 1) * rows) for t in range(tasks)]
-            return [(heads[t](z[part])[:, 0] - y[t, part]).square().mean() for t, part in enumerate(parts)]
+            parts = zip(heads, z.split(each), y[:, :each], strict=True)
+            return [(head(part)[:, 0] - target).square().mean() for head, part, target in parts]
         return [(head(z)[:, 0] - target).square().mean() for head, target in zip(heads, y, strict=True)]
 
     def finish():
@@ -224,9 +226,7 @@ def theirs(setting: str, tasks: int, methods: list[str], pairs: int) -> dict[str
 def engines(tasks: int, pairs: int) -> None:
     """Time and memory of PCGrad by each engine; memory by XLA's account of temporary buffers."""
     for setting in ("parameters", "own rows"):
-        print(
-            f"\nengines, {setting}, {tasks} tasks: pcgrad's time of a step / time of a unitary step, temporary memory"
-        )
+        print(f"\n{setting}, {tasks} tasks: pcgrad's time of a step / time of a unitary step, temporary memory")
         for engine, chunk in (("looped", None), ("vmapped", None), ("vmapped", 8), ("gramian", None), ("gramian", 8)):
             found = ours(setting, tasks, ["pcgrad"], engine, chunk, pairs)["pcgrad"]
             print(f"  {engine:8s} chunk {chunk!s:5s} {cell(found):22s} {found['mb']:.0f} MB", flush=True)

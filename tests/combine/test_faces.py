@@ -7,7 +7,7 @@ import optax
 import pytest
 from optax.experimental import aggregating
 
-from polytask.combine import combine_gradients, make_combiner, representation_gradient
+from polytask.combine import PerTask, combine_gradients, make_combiner, representation_gradient
 from polytask.combine.optax_face import as_optax
 from tests.combine.cases import KEY, assert_close
 from tests.combine.test_step import PARAMS, TASKS, X, Y, flat, losses_fn
@@ -17,12 +17,19 @@ def trunk_fn(trunk):
     return jnp.tanh(X @ trunk)
 
 
-def heads_fn(heads, z):
-    return jnp.square(heads @ z.T - Y).mean(axis=1), z
+def heads_fn(params):
+    heads, z = params
+    return jnp.square(heads @ z.T - Y).mean(axis=1), None
 
 
-@pytest.mark.parametrize("name", ["sum", "mgda", "graddrop"])
-def test_representation_gradient(name):
+def head_loss(params, task, y):
+    heads, z = params
+    return jnp.square(z @ heads[task] - y).mean(), None
+
+
+@pytest.mark.parametrize("heads_fn", [heads_fn, PerTask(head_loss, Y)], ids=["together", "each"])
+@pytest.mark.parametrize("name", ["sum", "pcgrad", "graddrop"])
+def test_representation_gradient(name, heads_fn):
     """The sum is the plain gradient; others combine dL_i/dz, and the trunk gets the pull-back of what comes out."""
     made = make_combiner(name)
     trunk, heads = PARAMS["trunk"], PARAMS["heads"]
@@ -30,7 +37,7 @@ def test_representation_gradient(name):
         lambda t, h: representation_gradient(made, trunk_fn, heads_fn, t, h, made.init(t, TASKS), key=KEY)
     )(trunk, heads)
     z, pull = jax.vjp(trunk_fn, trunk)
-    rows = jax.jacrev(lambda z: heads_fn(heads, z)[0])(z)
+    rows = jax.jacrev(lambda z: heads_fn((heads, z))[0])(z)
     by_z = combine_gradients(made, rows, result.losses, made.init(z, TASKS), key=KEY).gradient
     plain = jax.grad(lambda p: losses_fn(p)[0].sum())(PARAMS)
     assert_close(flat(result.gradient[0]), flat(pull(by_z)), relative=1e-4)

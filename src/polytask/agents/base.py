@@ -11,7 +11,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from polytask.agents.mesh import split_batches, state_shardings
+from polytask.agents.mesh import check_width, split_batches, state_shardings
 from polytask.agents.relations import Relations
 from polytask.losses import masked_tanh_normal
 from polytask.networks import GaussianActor, TaskEmbedding
@@ -117,12 +117,9 @@ class Agent:
             mask_padded_actions=config.mask_padded_actions,
             entropy_per_dimension=method.entropy_per_dimension,
         )
-        self._shardings, placed = None, {}
         if mesh is not None:
-            shapes = eqx.filter_eval_shape(method.init, config, tasks, jax.random.key(0))
-            self._shardings = state_shardings(mesh, shapes, config.critic_width)
-            placed["out_shardings"] = (self._shardings, None)
-        self._update = jax.jit(partial(method.update, config, self.facts), donate_argnums=0, **placed)
+            check_width(mesh, config.critic_width)
+        self._update = jax.jit(self._update_now, donate_argnums=0)
         self._diagnose = jax.jit(partial(method.diagnose, config, self.facts))
         self._relate = method.relate and jax.jit(partial(method.relate, config, self.facts))
         self._act = jax.jit(self._act_now)
@@ -134,7 +131,11 @@ class Agent:
 
     def place(self, state: Any) -> Any:
         """A state on the devices of the mesh, if there is one."""
-        return state if self._shardings is None else jax.device_put(state, self._shardings)
+        return state if self._mesh is None else jax.device_put(state, self._shardings(state))
+
+    def _shardings(self, state: Any) -> Any:
+        assert self._mesh is not None
+        return state_shardings(self._mesh, state, self.config.critic_width)
 
     def programs(
         self, key: PRNGKeyArray, *, updates: int, batch_size: int, diagnosed: int
@@ -144,19 +145,21 @@ class Agent:
         Their first calls then need not. Nothing is computed, so `key` is any, and a thread beside `init` may do it.
         """
         state = eqx.filter_eval_shape(self._method.init, self.config, self.tasks, key)
-        if self._shardings is not None:
+        if self._mesh is not None:
             state = jax.tree.map(
                 lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
                 state,
-                self._shardings,
+                self._shardings(state),
             )
-        tasks, observations = len(self.tasks), (self.tasks.observation_dim,)
+        tasks = len(self.tasks)
         bound = jax.ShapeDtypeStruct((tasks,), jnp.float32)
 
         def batch(*shape: int) -> Batch:
-            floats = [(*shape, *last) for last in (observations, (self.tasks.action_dim,), (), (), observations)]
-            ids = jax.ShapeDtypeStruct(shape, jnp.int32)
-            return Batch(*(jax.ShapeDtypeStruct(whole, jnp.float32) for whole in floats), ids)
+            def floats(*last: int) -> jax.ShapeDtypeStruct:
+                return jax.ShapeDtypeStruct((*shape, *last), jnp.float32)
+
+            seen, acted = floats(self.tasks.observation_dim), floats(self.tasks.action_dim)
+            return Batch(seen, acted, floats(), floats(), seen, jax.ShapeDtypeStruct(shape, jnp.int32))
 
         acting = (state.actor, state.critic.conditioning, batch(tasks).observations, batch(tasks).task_ids, key)
         return {
@@ -238,6 +241,12 @@ class Agent:
         if not isinstance(conditioning, TaskEmbedding):
             return None
         return conditioning(jnp.arange(len(self.tasks)))
+
+    def _update_now(self, state, batches, return_bound, key):
+        state, metrics = self._method.update(self.config, self.facts, state, batches, return_bound, key)
+        if self._mesh is not None:
+            state = jax.lax.with_sharding_constraint(state, self._shardings(state))
+        return state, metrics
 
     def _act_now(self, actor, conditioning, observations, task_ids, key):
         mean, log_std = actor(observations, conditioning(task_ids), task_ids)

@@ -33,15 +33,19 @@ def make_mesh(text: str) -> Mesh | None:
     return Mesh(np.array(devices[:needed]).reshape(sizes["data"], sizes["model"]), ("data", "model"))
 
 
-def state_shardings(mesh: Mesh, shapes: Any, width: int) -> Any:
-    """Where each leaf of an agent's state lies, given its shapes.
-
-    Leaves of the critics, their targets and optimisers are split along their last axis of `width` units, behind the
-    axis of ensemble members; everything else is on every device. Raises ValueError where `width` cannot be split.
-    """
+def check_width(mesh: Mesh, width: int) -> None:
+    """Raises ValueError where critics of this width cannot be split."""
     parts = mesh.shape["model"]
     if width % parts:
         raise ValueError(f"a critic of width {width} cannot be split over model={parts}; choose a divisor")
+
+
+def state_shardings(mesh: Mesh, shapes: Any, width: int) -> Any:
+    """Where each leaf of an agent's state lies, given arrays or their shapes.
+
+    Leaves of the critics, their targets and optimisers are split along their last axis of `width` units, behind the
+    axis of ensemble members; everything else is on every device.
+    """
 
     def place(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
         names = [getattr(entry, "name", None) for entry in path]

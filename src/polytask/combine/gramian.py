@@ -9,6 +9,9 @@ from jaxtyping import Array, Bool, Float, PyTree
 # Parameters at a time: a block of 40 tasks takes 1.3 MB, about what a core's cache holds.
 BLOCK = 8192
 
+# Between these the largest square of a norm leaves float32 room for gradients 1e-12 times as long, and for sums.
+FITS = (1e-12, 1e24)
+
 
 class Gramian(NamedTuple):
     """J J^T divided by its largest diagonal entry, scale**2; rows and columns of left-out tasks are zero.
@@ -82,17 +85,26 @@ def normalise(
 
 
 def gramian(gradients: PyTree, present: Bool[Array, " tasks"], independent: PyTree | None = None) -> Gramian:
-    """The Gramian of gradients with a leading task axis. One side is scaled before the product: nothing overflows.
+    """The Gramian of gradients with a leading task axis, of any scale.
 
     - `independent`: the gradients on an independent batch, for `cross`.
     """
-    largest = largest_entries(gradients)
-    finite = jnp.isfinite(largest)
+    plain = products(gradients, gradients)
+    squares = jnp.where(present, jnp.diag(plain), 0.0)
+    # Where squares of norms fit well into float32, nothing need be scaled, which saves a pass over the gradients. A
+    # gradient that is not finite shows in its square.
+    fits = jnp.isfinite(squares).all() & (squares.max() > FITS[0]) & (squares.max() < FITS[1])
+
+    def scaled() -> tuple[Array, Array, Array]:
+        largest = largest_entries(gradients)
+        inverse = inverse_scale(largest, present & jnp.isfinite(largest))
+        return products(gradients, gradients, inverse) * inverse, inverse, jnp.isfinite(largest)
+
+    matrix, inverse, finite = jax.lax.cond(fits, lambda: (plain, jnp.float32(1), jnp.isfinite(jnp.diag(plain))), scaled)
     if independent is not None:
         finite &= jnp.isfinite(largest_entries(independent))
     used = present & finite
-    inverse = inverse_scale(largest, used)
-    matrix, scale = normalise(products(gradients, gradients, inverse) * inverse, inverse, used)
+    matrix, scale = normalise(matrix, inverse, used)
     if independent is None:
         return Gramian(matrix, scale, finite)
     cross = products(gradients, independent, inverse) / (inverse * scale) / scale

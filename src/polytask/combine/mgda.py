@@ -9,7 +9,7 @@ from polytask.combine.solvers import directions, kkt_residual, nonnegative_qp, p
 
 
 def mgda() -> Weighting:
-    """d = sum_i w_i g_i with w = argmin w^T G w over w >= 0, sum_i w_i = 1 (Sener & Koltun 2018, equation 3).
+    """d = sum_i w_i g_i with w = argmin w^T G w over w >= 0, sum_i w_i = 1 (Sener & Koltun 2018).
 
     d does not conflict with any task, and is zero at Pareto-stationary points. So a task whose gradient is zero gets
     all the weight (shared, if there are several), and d is zero. Weights do not change if all gradients are scaled.

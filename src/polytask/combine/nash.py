@@ -5,7 +5,7 @@ from polytask.combine.fairgrad import fairgrad
 
 
 def nash_mtl() -> Weighting:
-    """d = sum_i w_i g_i with G w = 1 / w, w > 0 (Claim 3.1): the step that maximises sum_i log <g_i, d>.
+    """d = sum_i w_i g_i with G w = 1 / w, w > 0: the step that maximises sum_i log <g_i, d>.
 
     The paper's own scale is that of its equation: ||d||^2 is the number of tasks, however long the gradients are. Each
     <g_i, d> = 1 / w_i is positive: d conflicts with no task. For two tasks w_i = 1 / (||g_i|| sqrt(1 + cos)). It is

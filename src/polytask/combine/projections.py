@@ -13,7 +13,7 @@ def upgrad() -> Weighting:
     """d = sum_i pi(g_i) / n over the n present tasks; pi projects on the vectors v with <v, g_j> >= 0 for all j
     (Quinton & Rey 2024, arXiv 2406.16232, "unconflicting projection of gradients").
 
-    d conflicts with no task. pi(g_i) = sum_j v_j g_j with v = argmin v^T G v over v >= e_i (their Proposition 1). For
+    d conflicts with no task. pi(g_i) = sum_j v_j g_j with v = argmin v^T G v over v >= e_i. For
     two tasks it is half of PCGrad. A zero gradient has weight 1/n, binds nobody and adds nothing.
 
     info["residual"]: the largest KKT residual of the n projections, on unit gradients.

@@ -7,17 +7,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 
-from polytask.combine.base import Combined, Combiner, Selector
-from polytask.combine.engines import Losses
+from polytask.combine.base import Combined, Combiner, Selector, Weighting
+from polytask.combine.engines import Losses, LossesFn, PerTask, jacobian
 from polytask.combine.finite import poison
 from polytask.combine.scale import own_factor
-from polytask.combine.step import combine_gradients
+from polytask.combine.step import combine_gradients, combined_gradient
 
 
 def representation_gradient(
     combiner: Combiner,
     trunk_fn: Callable[[PyTree], PyTree],
-    heads_fn: Callable[[PyTree, PyTree], tuple[Losses, Any]],
+    heads_fn: LossesFn,
     trunk: PyTree,
     heads: PyTree,
     state: PyTree,
@@ -32,19 +32,36 @@ def representation_gradient(
     are not those of the trunk's gradients: in general another method than on parameters, and much cheaper.
 
     - `trunk_fn(trunk)`: the representation of the batch, any pytree.
-    - `heads_fn(heads, z)`: the losses (tasks,) and anything beside them.
+    - `heads_fn((heads, z))`: the losses (tasks,) and anything beside them. `PerTask` where a task's loss is a function
+      of its own; its `loss_fn` takes (heads, z) as parameters. That is faster, for the same gradient.
     - `state`: from `combiner.init(representation, tasks)`: DB-MTL, MoCo and ExcessMTL keep something for each of its
       entries, which makes sense only if the rows of the batch stay the same; all others take any parameters.
 
     Returns the gradient as (trunk, heads). Heads get the gradient of the sum of losses (of their mean, at scale
-    "mean"). Raises ValueError for IT-MTL, which tries steps of parameters.
+    "mean"), or of the weighted losses if the method weighs losses: then all is as by `combined_gradient`. Raises
+    ValueError for IT-MTL, which tries steps of parameters.
     """
-    if isinstance(combiner.method, Selector):
+    method = combiner.method
+    if isinstance(method, Selector):
         raise ValueError(f"{combiner.name} tries steps of parameters: use combined_gradient")
+    if isinstance(method, Weighting) and method.needs == "losses":
+
+        def losses_fn(params: PyTree) -> tuple[Losses, Any]:
+            return heads_fn((params[1], trunk_fn(params[0])))
+
+        return combined_gradient(combiner, losses_fn, (trunk, heads), state, key=key, present=present)
     z, pull_trunk = jax.vjp(trunk_fn, trunk)
-    losses, pull, aux = jax.vjp(heads_fn, heads, z, has_aux=True)
-    present = jnp.ones(losses.shape, bool) if present is None else present
-    gradients = jax.vmap(lambda seed: pull(seed)[1])(jnp.eye(losses.shape[0], dtype=losses.dtype))
-    combined = combine_gradients(combiner, gradients, losses, state, key=key, present=present)
-    own = poison(pull(own_factor(combiner.scale, present))[0], combined.info)
-    return combined._replace(gradient=(pull_trunk(combined.gradient)[0], own), aux=aux)
+    rows = jacobian(_fix_heads(heads_fn, heads), z, None)
+    present = jnp.ones(rows.losses.shape, bool) if present is None else present
+    combined = combine_gradients(combiner, rows.gradients, rows.losses, state, key=key, present=present)
+    _, pull_heads, _ = jax.vjp(lambda h: heads_fn((h, z)), heads, has_aux=True)
+    own = poison(pull_heads(own_factor(combiner.scale, present))[0], combined.info)
+    return combined._replace(gradient=(pull_trunk(combined.gradient)[0], own), aux=rows.aux)
+
+
+def _fix_heads(heads_fn: LossesFn, heads: PyTree) -> LossesFn:
+    """The losses as a function of the representation only."""
+    if isinstance(heads_fn, PerTask):
+        inner = heads_fn.loss_fn
+        return heads_fn._replace(loss_fn=lambda z, *rest: inner((heads, z), *rest))
+    return lambda z: heads_fn((heads, z))
