@@ -21,7 +21,7 @@ def bench(arguments: list[str]) -> int:
 def _bench(
     output: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None,
 ) -> int:
-    """Measures how fast this machine trains Meta-World's MT10, in about two minutes.
+    """Measures how fast this machine trains Meta-World's MT10, in a few minutes.
 
     Run it while nothing else computes; the load is shown.
 

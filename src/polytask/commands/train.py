@@ -36,7 +36,7 @@ class TrainArguments(TrainConfig[AgentT]):
 
     Task options also work without their prefix: --goals fixed, --horizon 500.
 
-    --combine pcgrad sets the combiner of both critics and actor; --affinity every=100 is --affinity-every 100.
+    --combine pcgrad combines the tasks' gradients, of critics and actor.
     """
 
     tasks: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[TASK ...]", help_behavior_hint="")]
