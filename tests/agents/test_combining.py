@@ -56,6 +56,7 @@ def test_each_part_can_be_combined_alone():
     assert differ(both.actor, critic.actor)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pcgrad", "famo", "gradvac", "it_mtl", "graddrop"])
 def test_methods_with_states_keys_and_lookahead_work(name):
     actor = name if name in ("pcgrad", "gradvac", "graddrop") else "none"

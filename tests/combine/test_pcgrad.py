@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from polytask.combine.draws import random_orders
-from tests.combine.cases import KEY, assert_close, combine, jacobians
+from tests.combine.cases import BATCH, KEY, assert_close, combine, jacobians
 from tests.goldens.reference import load
 
 
@@ -43,9 +43,9 @@ def test_orders_are_uniform_and_independent_between_tasks():
 
 def test_identities_of_two_conflicting_tasks():
     """|d|^2 = (1 - cos^2)|g1 - g2|^2 and g . d = (1 - cos^2)(|g1|^2 + |g2|^2), with g = g1 + g2."""
-    pairs = np.random.default_rng(1).normal(size=(64, 2, 12)).astype(np.float32)
+    pairs = np.random.default_rng(1).normal(size=(BATCH, 2, 12)).astype(np.float32)
     pairs[:, 1] *= np.where(np.einsum("ki,ki->k", *pairs.swapaxes(0, 1)) > 0, -1, 1)[:, None]
-    pairs[:, 1] *= np.logspace(-3, 3, 64, dtype=np.float32)[:, None]
+    pairs[:, 1] *= np.logspace(-3, 3, BATCH, dtype=np.float32)[:, None]
     d = np.asarray(combine("pcgrad", pairs).gradient, np.float64)
     g1, g2 = pairs.astype(np.float64).swapaxes(0, 1)
     norm1, norm2 = np.linalg.norm(g1, axis=1), np.linalg.norm(g2, axis=1)
