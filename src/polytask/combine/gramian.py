@@ -34,9 +34,14 @@ def inverse_scale(largest: Float[Array, " tasks"], used: Bool[Array, " tasks"]) 
 
 
 def largest_entries(gradients: PyTree) -> Float[Array, " tasks"]:
-    """Each task's largest absolute entry; NaN or infinite where the gradient is."""
-    leaves = [jnp.max(jnp.abs(g), axis=tuple(range(1, g.ndim)), initial=0.0) for g in jax.tree.leaves(gradients)]
-    return jnp.max(jnp.stack(leaves), axis=0)
+    """Each task's largest absolute entry; infinite where the gradient is not finite."""
+
+    def largest(gradient: Array) -> Array:
+        # XLA's maximum on the CPU may lose a NaN, but not infinity.
+        sizes = jnp.where(jnp.isfinite(gradient), jnp.abs(gradient), jnp.inf)
+        return jnp.max(sizes, axis=tuple(range(1, gradient.ndim)), initial=0.0)
+
+    return jnp.max(jnp.stack([largest(g) for g in jax.tree.leaves(gradients)]), axis=0)
 
 
 def norms(gradients: PyTree) -> Float[Array, " tasks"]:
