@@ -22,7 +22,8 @@ import optax
 from jaxtyping import Array
 
 from polytask.losses import conjugate_gradient, dfl, direct, hypergradient, raise_problems, run, task_loss_of
-from polytask.losses.learner import draw, optimiser_step
+from polytask.losses.learner import draw
+from polytask.losses.optimiser import optimiser_step
 from polytask.losses.quality import decision_quality
 from polytask.problems import cubic
 
@@ -89,7 +90,7 @@ def by_hand(key: Array, outer_steps: int) -> Array:
         def inner(i: Array, pair: Any) -> Any:
             index = draw(cubic.TRAIN, BATCH, jax.random.fold_in(own, i))
             found = gradient(pair[0], every[index], data.x[index], data.y[index])
-            return optimiser_step(inner_adam, found, pair[1], pair[0])
+            return optimiser_step(inner_adam, pair[0], found, pair[1])
 
         theta, inner_state = jax.lax.fori_loop(0, INNER, inner, (theta, inner_state))
         index = draw(cubic.TRAIN, BATCH, jax.random.fold_in(own, INNER))
@@ -101,7 +102,7 @@ def by_hand(key: Array, outer_steps: int) -> Array:
         hessian = jnp.array([[jnp.mean(2 * w * x[..., 0] ** 2), cross], [cross, jnp.mean(2 * w)]])
         u = jnp.linalg.solve(hessian @ hessian + RIDGE * jnp.eye(2), hessian @ g)
         slope = jax.grad(lambda p: -jnp.vdot(u, gradient(theta, weights(p, x), x, y)))(phi)
-        phi, outer_state = optimiser_step(outer_adam, slope, outer_state, phi)
+        phi, outer_state = optimiser_step(outer_adam, phi, slope, outer_state)
         return (theta, inner_state, phi, outer_state), task
 
     theta = jnp.zeros(2)

@@ -9,12 +9,15 @@ import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
-_cache = tempfile.TemporaryDirectory(prefix="polytask-tests-")
-jax.config.update("jax_compilation_cache_dir", _cache.name)
+_shared = "POLYTASK_TESTS_CACHE"  # the first process makes it, for itself and for the workers that it starts
+_cache = None if _shared in os.environ else tempfile.TemporaryDirectory(prefix="polytask-tests-")
+if _cache is not None:
+    os.environ[_shared] = _cache.name
+jax.config.update("jax_compilation_cache_dir", os.environ[_shared])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 # For the commands that tests start: they must not touch the user's cache either.
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
+os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ[_shared]
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 jaxtyping.install_import_hook("polytask", "beartype.beartype")
 

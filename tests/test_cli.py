@@ -207,6 +207,15 @@ def test_resume_goes_on_and_changes_only_what_is_given(random_run):
     assert (config["steps"], config["eval_every"], config["log_every"]) == (80, 0, 20)
 
 
+def test_a_run_from_before_a_setting_existed_goes_on(random_run):
+    file = random_run / "config.json"
+    config = json.loads(file.read_text())
+    del config["agent"]["critic_combiner"], config["affinity_every"]
+    file.write_text(json.dumps(config))
+    assert command("resume", str(random_run), "--steps", "80")[0] == 0
+    assert json.loads(file.read_text())["agent"]["critic_combiner"] == "none"
+
+
 def test_resume_refuses_what_may_not_change(random_run):
     code, out, err = command("resume", str(random_run), "--seed", "3")
     assert code == 2

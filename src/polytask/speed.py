@@ -21,7 +21,7 @@ import numpy as np
 from polytask import random
 from polytask.agents.config import BRCConfig
 from polytask.agents.factory import make_agent
-from polytask.replay import Replay
+from polytask.replay.batch import Batch
 from polytask.replay.buffer import slot_bytes
 from polytask.runtime.config import TrainConfig
 from polytask.runtime.folder import RunFolder
@@ -117,7 +117,7 @@ def multiplications(config: BRCConfig, tasks: TaskSet) -> float:
     return 2e-9 * config.batch_size * products
 
 
-def _blocks(function: Callable[[], Any], budget: float, least: int = 5) -> list[float]:
+def blocks(function: Callable[[], Any], budget: float, least: int = 5) -> list[float]:
     """Seconds of each of at least `least` calls, within about `budget` seconds if that suffices."""
     times, end = [], time.perf_counter() + budget
     while len(times) < least or time.perf_counter() < end:
@@ -125,26 +125,42 @@ def _blocks(function: Callable[[], Any], budget: float, least: int = 5) -> list[
     return times
 
 
-def update_time(config: BRCConfig, tasks: TaskSet, peak: float, budget: float) -> Result:
-    """Milliseconds for a gradient step, with the share of the peak that its multiplications reach at best."""
+def random_batches(config: BRCConfig, tasks: TaskSet) -> Batch:
+    """What one call of an agent's update takes, of random numbers."""
+    draws, shape = np.random.default_rng(0), (config.updates_per_step, config.batch_size)
+
+    def normal(*last: int) -> jax.Array:
+        return jnp.asarray(draws.normal(size=(*shape, *last)).astype(np.float32))
+
+    return Batch(
+        observations=normal(tasks.observation_dim),
+        actions=jnp.tanh(normal(tasks.action_dim)),
+        rewards=normal(),
+        continues=jnp.ones(shape),
+        next_observations=normal(tasks.observation_dim),
+        task_ids=jnp.asarray(draws.integers(len(tasks), size=shape).astype(np.int32)),
+    )
+
+
+def update_call(config: BRCConfig, tasks: TaskSet) -> Callable[[], Any]:
+    """A call that makes `updates_per_step` gradient steps of a fresh agent, one call after another."""
     agent = make_agent(config, tasks)
     state, key = agent.init(random.key(0, "init")), random.key(0, "update")
-    replay, draws = Replay(len(tasks), tasks.observation_dim, tasks.action_dim, 1000), np.random.default_rng(0)
-    no = np.zeros(len(tasks), bool)
-    for _ in range(500):
-        observations, after = draws.normal(size=(2, len(tasks), tasks.observation_dim)).astype(np.float32)
-        actions = draws.uniform(-1, 1, (len(tasks), tasks.action_dim)).astype(np.float32)
-        replay.insert(observations, actions, observations[:, 0], no, ~no, after, ~no)
-    batches = jax.tree.map(jnp.asarray, replay.sample(config.updates_per_step, config.batch_size, draws))
-    bound = np.full(len(tasks), 10, np.float32)
+    batches, bound = random_batches(config, tasks), np.full(len(tasks), 10, np.float32)
 
     def call() -> Any:
         nonlocal state
-        state, _ = agent.update(state, batches, bound, key)
-        return state
+        state, metrics = agent.update(state, batches, bound, key)
+        return state, metrics
 
+    return call
+
+
+def update_time(config: BRCConfig, tasks: TaskSet, peak: float, budget: float) -> Result:
+    """Milliseconds for a gradient step, with the share of the peak that its multiplications reach at best."""
+    call = update_call(config, tasks)
     seconds(call)
-    times = [1e3 * taken / config.updates_per_step for taken in _blocks(call, budget)]
+    times = [1e3 * taken / config.updates_per_step for taken in blocks(call, budget)]
     share = multiplications(config, tasks) / (min(times) / 1e3) / peak
     name = f"update, width {config.critic_width}, batch {config.batch_size}"
     return Result(name, "ms", statistics.median(times), min(times), f"at best {share:.0%} of the peak")
@@ -157,7 +173,7 @@ def stepping_rate(tasks: TaskSet, budget: float) -> Result:
     draws = np.random.default_rng(0)
     actions = draws.uniform(-1, 1, (50, len(tasks), tasks.action_dim)).astype(np.float32)
     try:
-        times = _blocks(lambda: [stepper.step(row) for row in actions] and None, budget)[1:]
+        times = blocks(lambda: [stepper.step(row) for row in actions] and None, budget)[1:]
     finally:
         stepper.close()
     rates = [len(actions) * len(tasks) / taken for taken in times]
@@ -169,12 +185,15 @@ def training_rate(tasks: TaskSet, budget: float) -> Result:
     config = TrainConfig(
         tasks.names, BRCConfig(), steps=10**6, warmup_steps=tasks.horizon + 50, log_every=100, tensorboard=False
     )
-    stepper = make_stepper(tasks, goal_seed=0)
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        run = Path(folder)
+    with contextlib.ExitStack() as stack:
+        run = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        stepper = make_stepper(tasks, goal_seed=0)
+        stack.callback(stepper.close)
         session = Session(config, tasks, make_agent(config.agent, tasks), stepper, run)
         session.begin()
-        loop = Loop(session, stepper, make_loggers(run, {}, False, False), Progress(config.steps), RunFolder(run))
+        loggers = stack.enter_context(make_loggers(run, {}, False, False))
+        loop = Loop(session, stepper, loggers, Progress(config.steps), RunFolder(run))
 
         def block() -> Any:
             for _ in range(20):
@@ -186,8 +205,7 @@ def training_rate(tasks: TaskSet, budget: float) -> Result:
         while session.step < config.warmup_steps:
             loop.advance()
         loop.log()
-        times = _blocks(block, budget)
-        stepper.close()
+        times = blocks(block, budget)
     rates = [20 * len(tasks) / taken for taken in times]
     updates = f"{config.agent.updates_per_step} updates a step"
     return Result("training, the whole loop", "steps/s", statistics.median(rates), max(rates), updates)
@@ -196,7 +214,8 @@ def training_rate(tasks: TaskSet, budget: float) -> Result:
 def start_stages(tasks: str, cache: Path) -> dict[str, tuple[float, float]]:
     """Seconds from the start of `polytask train` to the end of each of its first stages: by the clock, and of CPU.
 
-    The compilation cache is in `cache`, as it would be in the user's folder.
+    The compilation cache is in `cache`, as it would be in the user's folder. Raises RuntimeError, with what the
+    command said, if it fails.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
     with tempfile.TemporaryDirectory() as folder:
@@ -207,8 +226,9 @@ def start_stages(tasks: str, cache: Path) -> dict[str, tuple[float, float]]:
             env={**environment, "XDG_CACHE_HOME": str(cache)},
             capture_output=True,
             text=True,
-            check=True,
         )
+    if done.returncode:
+        raise RuntimeError(f"`polytask {' '.join(words)}` did not come to its first update:\n{done.stderr.strip()}")
     stages = json.loads(done.stdout.rpartition("STAGES")[2])
     return {name: (clock - begin, cpu) for name, (clock, cpu) in stages.items()}
 

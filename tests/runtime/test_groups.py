@@ -39,6 +39,13 @@ def test_a_file_that_holds_no_groups_is_refused(tmp_path):
         assert said in err
 
 
+def test_groups_train_one_seed(tmp_path):
+    file = write(tmp_path / "groups.json", ([POINT], [POINT]))
+    code, _, err = command("train", "--groups", file, "--seeds", "3")
+    assert code == 2
+    assert "--groups trains one seed" in err
+
+
 def test_groups_of_other_tasks_are_refused(tmp_path):
     code, _, err = command("train", PLANE, "--groups", write(tmp_path / "groups.json", ([POINT], [POINT])))
     assert code == 2

@@ -54,6 +54,21 @@ def test_going_on_gives_the_bits_of_not_stopping(together, tmp_path):
 
 
 @pytest.mark.slow
+def test_affinity_is_that_of_the_moment(tmp_path):
+    flags = ["train", POINT, PLANE, *AGENT, *EVERY, "--steps", "60", "--affinity-every", "25"]  # no log falls on 25
+    for more in (["--run", str(tmp_path / "alone")], ["--run", str(tmp_path), "--seeds", "2"]):
+        assert command(*flags, *more)[0] == 0
+    alone, together = (
+        [json.loads(line) for line in (tmp_path / run / "affinity.jsonl").read_text().splitlines()]
+        for run in ("alone", "seed0")
+    )
+    assert len(alone) == len(together) > 0
+    for a, b in zip(alone, together, strict=True):
+        assert (a["measure"], a["part"], a["count"]) == (b["measure"], b["part"], b["count"])
+        np.testing.assert_allclose(np.array(b["matrix"], float), np.array(a["matrix"], float), rtol=2e-2, atol=2e-3)
+
+
+@pytest.mark.slow
 def test_seeds_that_stand_at_different_steps_are_named(together, tmp_path):
     train(tmp_path, 60)
     code, _, err = command("resume", str(tmp_path / "seed0"), "--steps", "300")

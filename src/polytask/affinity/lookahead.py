@@ -18,6 +18,7 @@ import optax
 from jaxtyping import Array, Float, PyTree
 
 from polytask.affinity.gradients import Losses, apart_from_the_rest, split
+from polytask.losses import optimiser_step
 
 
 class Effects(NamedTuple):
@@ -72,10 +73,7 @@ def effects(
 
     def look(candidate: PyTree) -> tuple[Array, Array]:
         current = eqx.combine(moving, heads)
-        # Optax raises floats to integer powers, which JAX's strict promotion refuses.
-        with jax.numpy_dtype_promotion("standard"):
-            updates, _ = optimiser.update(eqx.combine(candidate, heads_gradient), state, current)
-        stepped = optax.apply_updates(current, updates)
+        stepped, _ = optimiser_step(optimiser, current, eqx.combine(candidate, heads_gradient), state)
         moved, new_heads = split(stepped, shared)
         after = losses(eqx.combine(moved, new_heads if step_heads else heads, constant))
         if gradients is None:

@@ -51,14 +51,6 @@ def sample_actions(
     return jax.vmap(masked_tanh_normal)(mean, log_std, noise, mask)
 
 
-def optimiser_step(optimiser: optax.GradientTransformation, params: Any, grads: Any, state: Any) -> tuple[Any, Any]:
-    """One step of an optax optimiser: the new parameters and the optimiser's new state."""
-    # Optax raises floats to integer powers, which JAX's strict promotion refuses.
-    with jax.numpy_dtype_promotion("standard"):
-        updates, state = optimiser.update(grads, state, params)
-    return optax.apply_updates(params, updates), state
-
-
 def polyak(online: Any, target: Any, tau: float) -> Any:
     """tau online + (1 - tau) target, leaf by leaf."""
     return jax.tree.map(lambda o, t: tau * o + (1 - tau) * t, online, target)

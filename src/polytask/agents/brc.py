@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from polytask.agents.base import Method, TaskFacts, diagnose_tasks, optimiser_step, polyak, sample_actions
+from polytask.agents.base import Method, TaskFacts, diagnose_tasks, polyak, sample_actions
 from polytask.agents.combining import combined_or_mean, make_combiners
 from polytask.agents.config import BRCConfig
 from polytask.agents.relations import Relations, observe_part
@@ -24,6 +24,7 @@ from polytask.losses import (
     categorical_td_target,
     cross_entropy,
     expected_value,
+    optimiser_step,
     soft_policy_loss,
     soft_td_target,
     temperature_loss,
@@ -278,6 +279,14 @@ def _running_entropy(
     return jnp.where(count > 0, ENTROPY_DECAY * running + (1 - ENTROPY_DECAY) * mean, running)
 
 
+def scaled(
+    config: BRCConfig, facts: TaskFacts, state: BRCState, batches: Batch, return_bound: Float[Array, " tasks"]
+) -> tuple[Batch, Float[Array, " tasks"]]:
+    """Batches of any shape with their rewards scaled, and each task's scale."""
+    scale = reward_scale(config, facts, state.log_temperature, state.task_entropy, return_bound)
+    return batches._replace(rewards=batches.rewards * scale[batches.task_ids]), scale
+
+
 def update(
     config: BRCConfig,
     facts: TaskFacts,
@@ -290,8 +299,7 @@ def update(
 
     Rewards are scaled once, with the temperature at the beginning, as in the official code.
     """
-    scale = reward_scale(config, facts, state.log_temperature, state.task_entropy, return_bound)
-    batches = batches._replace(rewards=batches.rewards * scale[batches.task_ids])
+    batches, _ = scaled(config, facts, state, batches, return_bound)
 
     def one(state: BRCState, inputs: tuple[Batch, Array]) -> tuple[BRCState, dict[str, Array]]:
         batch, step_key = inputs
@@ -314,8 +322,7 @@ def diagnose(
     key: PRNGKeyArray,
 ) -> dict[str, Float[Array, " tasks"]]:
     """Per-task losses, entropy, value and gradient norms; `batches` has shape (tasks, batch, ...)."""
-    scale = reward_scale(config, facts, state.log_temperature, state.task_entropy, return_bound)
-    batches = batches._replace(rewards=batches.rewards * scale[batches.task_ids])
+    batches, scale = scaled(config, facts, state, batches, return_bound)
 
     metrics = diagnose_tasks(
         state,
@@ -342,8 +349,7 @@ def relate(
 
     Targets are those of the moment, and the actor's losses are under the critics of the moment.
     """
-    scale = reward_scale(config, facts, state.log_temperature, state.task_entropy, return_bound)
-    batches = batches._replace(rewards=batches.rewards * scale[batches.task_ids])
+    batches, _ = scaled(config, facts, state, batches, return_bound)
     noise = jax.random.normal(key, (2, *batches.actions.shape))
     targets = jax.lax.map(lambda x: critic_target(config, facts, state, *x), (batches, noise[0]))
     network = make_optimisers(config).network

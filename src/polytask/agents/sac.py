@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from polytask.agents.base import Method, TaskFacts, diagnose_tasks, optimiser_step, polyak, sample_actions
+from polytask.agents.base import Method, TaskFacts, diagnose_tasks, polyak, sample_actions
 from polytask.agents.config import SACConfig
-from polytask.losses import soft_policy_loss, soft_td_target, temperature_loss
+from polytask.losses import optimiser_step, soft_policy_loss, soft_td_target, temperature_loss
 from polytask.networks import MLP, CriticEnsemble, GaussianActor, NoTaskFeatures, TaskHead
 from polytask.networks.critic import CriticMember
 from polytask.replay.batch import Batch

@@ -4,7 +4,7 @@ import dataclasses
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -198,22 +198,10 @@ def _train(config: TrainConfig[Any], tasks: "TaskSet", runs: Mapping[int, Path],
     go_on = f"polytask resume {shlex.quote(str(first))}" if len(runs) == 1 else "the same command"
 
     from polytask.commands.shared import conclude
-    from polytask.runtime.compilation import keep_compiled
     from polytask.runtime.seeds import train_seeds
     from polytask.runtime.training import train
-    from polytask.stepping import TaskFailure
 
-    keep_compiled()
-    try:
-        finished = train(config, first) if len(runs) == 1 else train_seeds(config, runs)
-    except TaskFailure as failure:
-        if failure.step:  # 0: it did not even start
-            failure.add_note(f"A checkpoint of the step before is saved. Once the task is mended: {go_on}")
-        raise
-    except KeyboardInterrupt:
-        stop_at_once(go_on)
-    if not finished:
-        print(f"Stopped; a checkpoint is saved. Go on with\n  {go_on}", file=sys.stderr)
+    if not _finished(lambda: train(config, first) if len(runs) == 1 else train_seeds(config, runs), go_on):
         return INTERRUPTED
     alone = first / "report.html"
     together = first.with_name(f"{first.name}-and-{len(runs) - 1}-more.html")
@@ -223,13 +211,33 @@ def _train(config: TrainConfig[Any], tasks: "TaskSet", runs: Mapping[int, Path],
     return 0
 
 
+def _finished(training: Callable[[], bool], go_on: str) -> bool:
+    """Whether a training reaches its end; where it does not, says how to go on."""
+    from polytask.runtime.compilation import keep_compiled
+    from polytask.stepping import TaskFailure
+
+    keep_compiled()
+    try:
+        finished = training()
+    except TaskFailure as failure:
+        if failure.step:  # 0: it did not even start
+            failure.add_note(f"A checkpoint of the step before is saved. Once the task is mended: {go_on}")
+        raise
+    except KeyboardInterrupt:
+        stop_at_once(go_on)
+    if not finished:
+        print(f"Stopped; a checkpoint is saved. Go on with\n  {go_on}", file=sys.stderr)
+    return finished
+
+
 def _train_groups(arguments: list[str], file: Path) -> int:
     """Trains an agent for each group, and reports them as one."""
     from polytask.commands.shared import conclude
-    from polytask.runtime.compilation import keep_compiled
     from polytask.runtime.groups import read_groups, train_groups
     from polytask.tasks.registry import resolve
 
+    if value_of(arguments, "--seeds", "1") != "1":
+        raise ValueError("--groups trains one seed: leave --seeds out, and give each seed a command with its --seed")
     groups = read_groups(file)
     served = tuple(task for group in groups for task in group.serves)
     config, run, named = parse_train([*arguments, "--preset", value_of(arguments, "--preset", "cpu")])
@@ -239,11 +247,9 @@ def _train_groups(arguments: list[str], file: Path) -> int:
     config = dataclasses.replace(config, tasks=tuple(given))
     if not value_of(arguments, "--run", ""):
         run = default_folder(config, named).with_name(f"{default_folder(config, named).name}-groups")
-    keep_compiled()
     for i, group in enumerate(groups):
         print(f"group{i + 1}  {', '.join(group.tasks)}")
-    if not train_groups(config, groups, run):
-        print("Stopped; a checkpoint is saved. Go on with\n  the same command", file=sys.stderr)
+    if not _finished(lambda: train_groups(config, groups, run), "the same command"):
         return INTERRUPTED
     conclude([run], run / "report.html")
     print(f"run     {run}")

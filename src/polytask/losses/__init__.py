@@ -35,8 +35,10 @@ from polytask.losses.metric import per_task as per_task
 from polytask.losses.metric import value_gradient as value_gradient
 from polytask.losses.model_based import itervaml_loss as itervaml_loss
 from polytask.losses.model_based import mle_loss as mle_loss
+from polytask.losses.model_based import optimal_metric_gradient as optimal_metric_gradient
 from polytask.losses.model_based import optimal_model_gradient as optimal_model_gradient
 from polytask.losses.model_based import vagram_loss as vagram_loss
+from polytask.losses.optimiser import optimiser_step as optimiser_step
 from polytask.losses.policy import masked_tanh_normal as masked_tanh_normal
 from polytask.losses.policy import soft_policy_loss as soft_policy_loss
 from polytask.losses.policy import squash_log_std as squash_log_std

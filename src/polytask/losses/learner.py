@@ -16,6 +16,8 @@ import optax
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
+from polytask.losses.optimiser import optimiser_step
+
 
 class Instances(NamedTuple):
     """Data for decisions. An instance is what one decision is made from: one or more rows, each one prediction.
@@ -155,14 +157,6 @@ def finite(*trees: PyTree) -> Array:
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(trees)]))
 
 
-def optimiser_step(optimiser: optax.GradientTransformation, gradient: Any, state: Any, params: Any) -> tuple[Any, Any]:
-    """The new parameters and the optimiser's new state."""
-    # Optax raises floats to integer powers, which JAX's strict promotion refuses.
-    with jax.numpy_dtype_promotion("standard"):
-        updates, state = optimiser.update(gradient, state, params)
-    return optax.apply_updates(params, updates), state
-
-
 def guarded(state: State, parameters: PyTree, own: Any, problem: Array) -> State:
     """The next state if there is no problem; else the old one, with the first problem it met."""
     first = jnp.where(state.problem == 0, problem, state.problem)
@@ -213,7 +207,7 @@ def gradient_learner(
             return loss(predict(eqx.combine(parameters, static), chosen.x), chosen, take(prepared, index))
 
         value, gradient = jax.value_and_grad(objective)(state.parameters)
-        parameters, optimiser_state = optimiser_step(optimiser, gradient, optimiser_state, state.parameters)
+        parameters, optimiser_state = optimiser_step(optimiser, state.parameters, gradient, optimiser_state)
         problem = jnp.where(finite(value, gradient, parameters), 0, Problem.LOSS_NOT_FINITE)
         new = guarded(state, parameters, (optimiser_state, prepared), problem.astype(jnp.int32))
         return new, {"loss": value, "gradient": optax.tree.norm(gradient), "problem": new.problem}

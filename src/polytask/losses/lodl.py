@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from polytask.losses.learner import Instances, Learner, TaskLoss, gradient_learner, optimiser_step
+from polytask.losses.learner import Instances, Learner, TaskLoss, gradient_learner
+from polytask.losses.optimiser import optimiser_step
 
 Surrogate = Literal["weighted", "directed", "quadratic"]
 
@@ -87,7 +88,7 @@ def fit_surrogates(
 
         def step(carry: tuple[Array, Any], _: None) -> tuple[tuple[Array, Any], None]:
             parameters, state = carry
-            return optimiser_step(optimiser, jax.grad(misfit)(parameters), state, parameters), None
+            return optimiser_step(optimiser, parameters, jax.grad(misfit)(parameters), state), None
 
         optimiser = optax.adam(0.05)
         start = _start(kind, y.size, rank, key_start)

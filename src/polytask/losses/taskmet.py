@@ -30,12 +30,12 @@ from polytask.losses.learner import (
     flatten_rows,
     guarded,
     mean_task_loss,
-    optimiser_step,
     predict,
     predictor_of,
     take,
 )
 from polytask.losses.metric import positive_definite, traces
+from polytask.losses.optimiser import optimiser_step
 
 PATIENCE = 10
 """Outer steps in which a task loss that has never shown a gradient is waited for."""
@@ -124,7 +124,7 @@ class _TaskMet:
                 weights = values[index].reshape(-1, *values.shape[2:])
             gradient = jax.grad(self.prediction_loss)(carry.parameters, weights, chosen)
             parameters, optimiser = optimiser_step(
-                self.predictor_optimiser, gradient, carry.optimiser, carry.parameters
+                self.predictor_optimiser, carry.parameters, gradient, carry.optimiser
             )
             return _Inner(carry.step + 1, parameters, optimiser, optax.tree.norm(gradient))
 
@@ -152,7 +152,7 @@ class _TaskMet:
         inner = self.descend(state, data, key_inner)
         found = self.implicit(inner.parameters, own.metric, chosen)
         metric, metric_optimiser = optimiser_step(
-            self.metric_optimiser, found.gradient, own.metric_optimiser, own.metric
+            self.metric_optimiser, own.metric, found.gradient, own.metric_optimiser
         )
         seen = own.gradient_seen | (found.outer_gradient > 0)
         steps = own.outer_steps + 1

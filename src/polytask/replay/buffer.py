@@ -16,6 +16,11 @@ def slot_bytes(observation_dim: int, action_dim: int) -> int:
     return 4 * (observation_dim + action_dim + 1) + 1
 
 
+def balanced_size(batch_size: int, tasks: int) -> int:
+    """Transitions in a batch with equally many of each task: `batch_size`, rounded up."""
+    return tasks * -(-batch_size // tasks)
+
+
 class Replay:
     """Rings of `capacity` slots for each of T tasks, in float32.
 
@@ -116,7 +121,8 @@ class Replay:
 
     def sample_balanced(self, batches: int, batch_size: int, generator: np.random.Generator) -> Batch:
         """As `sample`, with batch_size / tasks transitions (rounded up) of each task, in the order of the tasks."""
-        task_ids = np.tile(np.repeat(np.arange(self.tasks), -(-batch_size // self.tasks)), (batches, 1))
+        each = balanced_size(batch_size, self.tasks) // self.tasks
+        task_ids = np.tile(np.repeat(np.arange(self.tasks), each), (batches, 1))
         return self._gather(task_ids, self._draw(task_ids, generator))
 
     def _draw(self, task_ids: Int[np.ndarray, "a b"], generator: np.random.Generator) -> Int[np.ndarray, "a b"]:

@@ -49,6 +49,11 @@ class Checkpoint:
         return self.path.parent.parent
 
 
+def place(run: Path, step: int) -> Path:
+    """Where the checkpoint of a step is, in the run folder."""
+    return run / "checkpoints" / f"{PREFIX}{step:09d}"
+
+
 def save(
     run: Path,
     step: int,
@@ -69,8 +74,8 @@ def save(
     Raises CheckpointError if the disk is full or the folder cannot be written (earlier checkpoints stay whole), and
     TypeError for a leaf or a counter that cannot be saved.
     """
-    folder = run / "checkpoints"
-    final = folder / f"{PREFIX}{step:09d}"
+    final = place(run, step)
+    folder = final.parent
     temporary = folder / (storage.TEMPORARY + final.name)
     arrays = {name: _storable(name, leaf) for name, leaf in _named_leaves(state) if _is_saved(leaf)}
     counters = json.loads(json.dumps(counters))  # fails here, before anything is written, if it cannot be saved

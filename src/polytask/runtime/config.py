@@ -123,6 +123,11 @@ def from_json(content: dict[str, Any]) -> tuple[TrainConfig, TaskSet]:
     return _build(TrainConfig, content), TaskSet(tuple(specs))
 
 
+def complete(content: dict[str, Any]) -> dict[str, Any]:
+    """What `to_json` gave an older version, with the fields of this one. Raises as `from_json`."""
+    return to_json(*from_json(content))
+
+
 def _build(kind: Any, content: dict[str, Any]) -> Any:
     unknown = content.keys() - {field.name for field in dataclasses.fields(kind)}
     if unknown:

@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -52,11 +52,17 @@ class RunFolder:
         except ValueError as error:
             raise RunFolderError(f"{file} is not valid JSON ({error}); restore it, or start a new run") from error
 
-    def claim(self, config: Mapping[str, Any], may_change: Collection[str] = ()) -> bool:
+    def claim(
+        self,
+        config: Mapping[str, Any],
+        may_change: Collection[str] = (),
+        complete: Callable[[dict[str, Any]], Mapping[str, Any]] = dict,
+    ) -> bool:
         """Creates or opens the folder for a training with `config`; returns whether a run already existed there.
 
         `may_change` names the fields, dotted ("agent.kind"), that may differ from the existing run's; a name also
-        covers what lies below it. The configuration on disk is then replaced by `config`.
+        covers what lies below it. `complete` gives the existing configuration the fields that came to be after it was
+        written, with their defaults. The configuration on disk is then replaced by `config`.
 
         Raises RunFolderError if another training holds the folder, if it holds a run of another configuration (the
         message lists the fields and both values), if it holds files but no run, or if it cannot be written.
@@ -68,7 +74,7 @@ class RunFolder:
             self._acquire()
             existed = self.exists
             if existed:
-                self._refuse_other(config, may_change)
+                self._refuse_other(config, may_change, complete)
             storage.replace(self.path / CONFIG, json.dumps(config, indent=2).encode())
         except BaseException as error:
             self.release()
@@ -126,8 +132,13 @@ class RunFolder:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()} on {socket.gethostname()}\n".encode(), 0)
 
-    def _refuse_other(self, config: Mapping[str, Any], may_change: Collection[str]) -> None:
-        saved, asked = _flat(self.read_config()), _flat(json.loads(json.dumps(config)))
+    def _refuse_other(
+        self,
+        config: Mapping[str, Any],
+        may_change: Collection[str],
+        complete: Callable[[dict[str, Any]], Mapping[str, Any]],
+    ) -> None:
+        saved, asked = (_flat(json.loads(json.dumps(c))) for c in (complete(self.read_config()), config))
         differing = [
             f"{name}: {_shown(saved, name)} in the run, {_shown(asked, name)} now"
             for name in [*saved, *(name for name in asked if name not in saved)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from polytask.runtime import storage
-from polytask.runtime.config import MAY_CHANGE, TrainConfig, to_json
+from polytask.runtime.config import MAY_CHANGE, TrainConfig, complete, to_json
 from polytask.runtime.folder import EVALUATIONS, RunFolder, read_jsonl
 from polytask.runtime.training import train
 from polytask.tasks.registry import resolve
@@ -45,7 +45,7 @@ def train_groups(config: TrainConfig, groups: list[Group], run: Path) -> bool:
     """
     tasks = resolve(config.tasks, config.task)
     with RunFolder(run) as folder:
-        folder.claim(to_json(config, tasks), MAY_CHANGE)
+        folder.claim(to_json(config, tasks), MAY_CHANGE, complete)
         for i, group in enumerate(groups):
             if group.serves and not train(dataclasses.replace(config, tasks=group.tasks), run / f"group{i + 1}"):
                 return False

@@ -73,9 +73,7 @@ class _Group:
         try:
             while self.sessions[0].step < config.steps and not stop():
                 self.advance()
-                step = self.sessions[0].step
-                due = (config.log_every, config.checkpoint_every, config.eval_every)
-                if any(every and step % every == 0 for every in due):
+                if self.loops[0].looks():
                     self.hand_out()
                 for loop in self.loops:
                     loop.after_step()
@@ -142,7 +140,7 @@ def _common(runs: list[Path], found: list[checkpoint.Checkpoint | None]) -> list
         return found
     step, common = min(steps), []
     for run, point in zip(runs, found, strict=True):
-        path = point.path.with_name(f"{checkpoint.PREFIX}{step:09}") if point else None
+        path = checkpoint.place(run, step) if point else None
         if path is None or not path.exists():
             stand = ", ".join(f"{run.name} at {at:,}" for run, at in zip(runs, steps, strict=True))
             raise StorageError(

@@ -16,10 +16,11 @@ from polytask.agents.factory import make_agent
 from polytask.agents.relations import Relations, fresh_relations
 from polytask.evaluation.rollouts import Episodes, evaluate
 from polytask.replay.batch import Batch
+from polytask.replay.buffer import balanced_size
 from polytask.runtime import checkpoint, provenance
 from polytask.runtime.affinity_log import AffinityLog
 from polytask.runtime.compilation import CompilingAhead
-from polytask.runtime.config import MAY_CHANGE, TrainConfig, to_json
+from polytask.runtime.config import MAY_CHANGE, TrainConfig, complete, to_json
 from polytask.runtime.folder import RunFolder
 from polytask.runtime.loggers import Loggers, make_loggers
 from polytask.runtime.progress import Progress, TaskRow
@@ -78,7 +79,7 @@ def open_session(
     for stepper in steppers:
         stack.callback(stepper.close)
     folder = stack.enter_context(RunFolder(run))
-    folder.claim(to_json(config, tasks), MAY_CHANGE)
+    folder.claim(to_json(config, tasks), MAY_CHANGE, complete)
     return Session(config, tasks, agent, steppers[0], run), steppers[1], folder, provenance.record(run)
 
 
@@ -134,6 +135,12 @@ class Loop:
         if session.step % config.checkpoint_every:
             session.save()
         return session.step >= config.steps
+
+    def looks(self) -> bool:
+        """Whether `after_step` looks at the state at this step."""
+        config = self.config
+        due = (config.affinity_every, config.log_every, config.eval_every, config.checkpoint_every)
+        return any(every and self.session.step % every == 0 for every in due)
 
     def after_step(self) -> None:
         """Shows, logs, evaluates and saves where it is time to."""
@@ -318,9 +325,9 @@ def _compiling(agent: Agent, config: TrainConfig) -> CompilingAhead:
     """What the run will need, in the order in which it will."""
     learns, logs = config.steps >= config.warmup_steps, config.steps >= config.log_every
     names = [name for name, needed in (("act", learns), ("update", learns), ("diagnose", learns and logs)) if needed]
-    tasks, batch_size = len(agent.tasks), config.agent.batch_size
+    batch_size = config.agent.batch_size
     if config.agent.combines:
-        batch_size = tasks * -(-batch_size // tasks)  # as Replay.sample_balanced
+        batch_size = balanced_size(batch_size, len(agent.tasks))
     sizes = {"updates": config.agent.updates_per_step, "batch_size": batch_size}
     key = random.key(config.seed, "init")
     return CompilingAhead(lambda: agent.programs(key, **sizes, diagnosed=DIAGNOSE_BATCH), names)
