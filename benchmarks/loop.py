@@ -2,24 +2,34 @@
 
     python benchmarks/loop.py metaworld/mt10             # about a minute
 
-Two loops take turns in blocks, on one agent and one replay: polytask's, which sends the actions off, sets off the
-update and then waits for the simulators; and one that does one after the other. The second table is what the main
-thread computes in each part of a step, simulators' and JAX's own calls apart: what a step costs beyond simulators and
-XLA. Most of it falls into the time of the update.
+1. Two loops take turns in blocks, on one agent and one replay: polytask's, which sends the actions off, sets off the
+   update and then waits for the simulators; and one that does one after the other.
+2. The split of a training's wall time and of its CPU time into simulators, XLA and everything else, from a profile of
+   200 steps of polytask's loop. By the clock a moment is XLA's while a program is being computed (a second thread
+   waits for each program and notes when it is done), the simulators' while the main thread is in one of their calls and
+   no program runs, and else that of everything else: Python, and JAX's own work around its programs. Of CPU, everything
+   else is what the main thread computes outside the simulators' calls; simulators and XLA are told apart by the
+   threads that compute for them.
+3. What the main thread computes in each part of a step. Most of it falls into the time of the update.
 """
 
 import argparse
 import contextlib
+import dataclasses
 import io
+import math
 import statistics
 import tempfile
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import jax
+import psutil
 
 from polytask.agents.config import BRCConfig
 from polytask.agents.factory import make_agent
@@ -32,6 +42,9 @@ from polytask.runtime.session import Session
 from polytask.runtime.training import Loop
 from polytask.stepping import make_stepper
 from polytask.tasks import resolve
+
+Span = tuple[float, float]  # beginning and end, by time.perf_counter
+PROFILED = 200  # steps
 
 
 class OneAfterTheOther(Loop):
@@ -46,10 +59,11 @@ class OneAfterTheOther(Loop):
 
 
 class Parts:
-    """CPU time of the main thread in nested calls, each call's own time apart."""
+    """Time of the main thread in nested calls, each call's own time apart: CPU, and by the clock as intervals."""
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = defaultdict(float)
+        self.spans: dict[str, list[Span]] = defaultdict(list)
         self._open: list[float] = []
 
     def watch(self, owner: Any, method: str, name: str) -> None:
@@ -57,25 +71,81 @@ class Parts:
         call: Callable[..., Any] = getattr(owner, method)
 
         def watched(*arguments: Any, **named: Any) -> Any:
-            begin = time.thread_time()
+            begin, clock = time.thread_time(), time.perf_counter()
             self._open.append(0.0)
             try:
                 return call(*arguments, **named)
             finally:
                 whole, inner = time.thread_time() - begin, self._open.pop()
                 self.spent[name] += whole - inner
+                self.spans[name].append((clock, time.perf_counter()))
                 if self._open:
                     self._open[-1] += whole
 
         setattr(owner, method, watched)
 
 
+class Programs:
+    """When JAX's programs were computed: from the return of the call that set one off until its results are there."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+        self._set_off: SimpleQueue[tuple[float, Any] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._wait, daemon=True)
+        self._thread.start()
+
+    def watch(self, owner: Any, method: str, result: Callable[[Any], Any]) -> None:
+        """Watches a compiled function; `result` picks an output that nothing donates."""
+        call: Callable[..., Any] = getattr(owner, method)
+
+        def watched(*arguments: Any) -> Any:
+            given = call(*arguments)
+            self._set_off.put((time.perf_counter(), result(given)))
+            return given
+
+        setattr(owner, method, watched)
+
+    def close(self) -> None:
+        """Waits for the last program."""
+        self._set_off.put(None)
+        self._thread.join()
+
+    def _wait(self) -> None:
+        while (entry := self._set_off.get()) is not None:
+            begin, result = entry
+            jax.block_until_ready(result)
+            self.spans.append((begin, time.perf_counter()))
+
+
+def union(spans: list[Span]) -> float:
+    """Seconds that at least one of the intervals covers."""
+    covered, end = 0.0, -math.inf
+    for left, right in sorted(spans):
+        covered += max(0.0, right - max(left, end))
+        end = max(end, right)
+    return covered
+
+
+def processor_times() -> dict[str, float]:
+    """CPU seconds of XLA's threads, of worker processes, and of other threads than Python's (the simulators')."""
+    python = {thread.native_id for thread in threading.enumerate()}
+    seconds = {"XLA": 0.0, "others": 0.0}
+    for thread in psutil.Process().threads():
+        if thread.id not in python:
+            name = Path(f"/proc/self/task/{thread.id}/comm").read_text()  # Linux
+            seconds["XLA" if name.startswith("tf_") else "others"] += thread.user_time + thread.system_time
+    children = psutil.Process().children(recursive=True)
+    return {**seconds, "workers": sum(sum(child.cpu_times()[:2]) for child in children)}
+
+
 def watched_parts(loop: Loop) -> Parts:
     """Watches all parts of the loop's step."""
     parts, session = Parts(), loop.session
-    for pool in (pool for engine in session.stepper._engines for pool in getattr(engine, "_pools", {}).values()):
-        parts.watch(pool._pool, "send", "simulators")
-        parts.watch(pool._pool, "recv", "simulators")
+    for engine in session.stepper._engines:
+        pools = getattr(engine, "_pools", None)
+        for owner in [engine] if pools is None else [pool._pool for pool in pools.values()]:
+            parts.watch(owner, "send", "simulators")
+            parts.watch(owner, "recv", "simulators")
     parts.watch(loop.agent, "_act", "JAX: dispatch of act")
     parts.watch(loop.agent, "_update", "JAX: dispatch of update")
     parts.watch(session.stepper, "send", "stepping: actions")
@@ -89,6 +159,63 @@ def watched_parts(loop: Loop) -> Parts:
     return parts
 
 
+def take_turns(loop: Loop, rounds: int, steps: int) -> dict[type[Loop], list[float]]:
+    """Milliseconds per step in each block of both kinds of loop."""
+    times: dict[type[Loop], list[float]] = {Loop: [], OneAfterTheOther: []}
+    for turn in range(rounds):
+        for kind in sorted(times, key=lambda kind: (kind is Loop) == bool(turn % 2)):
+            begin = time.perf_counter()
+            for _ in range(steps):
+                kind.advance(loop)
+            jax.block_until_ready(loop.session.state)
+            times[kind].append((time.perf_counter() - begin) / steps * 1e3)
+    return times
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile:
+    """Of PROFILED steps: seconds of wall time by what ran, CPU seconds by who computed, and the main thread's parts."""
+
+    wall: dict[str, float]
+    cpu: dict[str, float]
+    parts: dict[str, float]
+
+
+def profile(loop: Loop) -> Profile:
+    """Profiles polytask's loop."""
+    programs = Programs()
+    programs.watch(loop.agent, "_update", lambda given: given[1])
+    programs.watch(loop.agent, "_act", lambda given: given)
+    parts = watched_parts(loop)
+    before, begin = processor_times(), time.perf_counter()
+    for _ in range(PROFILED):
+        loop.advance()
+    jax.block_until_ready(loop.session.state)
+    wall = time.perf_counter() - begin
+    spent = {name: seconds - before[name] for name, seconds in processor_times().items()}
+    programs.close()
+    xla, either = union(programs.spans), union([*programs.spans, *parts.spans["simulators"]])
+    calls = parts.spent["simulators"]
+    rest = sum(parts.spent.values()) - calls
+    for _ in range(10):
+        loop.log()
+    parts.spent["logging"] *= PROFILED / loop.config.log_every / 10
+    return Profile(
+        {"XLA": xla, "simulators, while no program runs": either - xla, "everything else": wall - either},
+        {"XLA": spent["XLA"], "simulators": spent["others"] + spent["workers"] + calls, "everything else": rest},
+        parts.spent,
+    )
+
+
+def shares(title: str, seconds: dict[str, float]) -> None:
+    """Prints a table of percentages."""
+    whole = sum(seconds.values())
+    print(f"| {title} | % | ms per step |\n|---|---|---|")
+    for name, spent in seconds.items():
+        print(f"| {name} | {spent / whole:.1%} | {spent / PROFILED * 1e3:.3f} |")
+    print()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Profiles the training loop.")
     parser.add_argument("tasks", nargs="+")
@@ -100,30 +227,19 @@ def main() -> None:
     tasks = resolve(arguments.tasks)
     agent_config = BRCConfig(critic_width=arguments.width)
     config = TrainConfig(tasks.names, agent_config, steps=10**6, warmup_steps=tasks.horizon + 50, tensorboard=False)
-    stepper = make_stepper(tasks, goal_seed=0)
-    times: dict[type[Loop], list[float]] = {Loop: [], OneAfterTheOther: []}
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         run = Path(folder)
-        session = Session(config, tasks, make_agent(config.agent, tasks), stepper, run)
+        agent = make_agent(config.agent, tasks)
+        stepper = make_stepper(tasks, goal_seed=0)
+        session = Session(config, tasks, agent, stepper, run)
         session.begin()
         loop = Loop(session, stepper, make_loggers(run, {}, False, False), Progress(config.steps), RunFolder(run))
         while session.step < config.warmup_steps + 5:
             loop.advance()
         jax.block_until_ready(session.state)
-        for turn in range(arguments.rounds):
-            for kind in sorted(times, key=lambda kind: (kind is Loop) == bool(turn % 2)):
-                begin = time.perf_counter()
-                for _ in range(arguments.steps):
-                    kind.advance(loop)
-                jax.block_until_ready(session.state)
-                times[kind].append((time.perf_counter() - begin) / arguments.steps * 1e3)
+        times = take_turns(loop, arguments.rounds, arguments.steps)
         loop.log()  # compiles what it needs
-        parts = watched_parts(loop)
-        for _ in range(200):
-            loop.advance()
-        jax.block_until_ready(session.state)
-        for _ in range(10):
-            loop.log()  # ten times, to be scaled to how often it is done
+        found = profile(loop)
         stepper.close()
 
     ours, other = times[Loop], times[OneAfterTheOther]
@@ -132,12 +248,13 @@ def main() -> None:
     print(f"| simulators and update together | {statistics.median(ours):.2f} | {min(ours):.2f} |")
     print(f"| one after the other | {statistics.median(other):.2f} | {min(other):.2f} |")
     print(f"| ratio | {pairs:.3f} | {min(other) / min(ours):.3f} |\n")
-    parts.spent["logging"] *= 200 / config.log_every / 10
+    shares("share of the wall time", found.wall)
+    shares("share of the CPU time, all threads", found.cpu)
     print("| part of a step, CPU of the main thread | ms |\n|---|---|")
-    for name, spent in sorted(parts.spent.items(), key=lambda item: -item[1]):
-        print(f"| {name} | {spent / 200 * 1e3:.3f} |")
-    beyond = sum(spent for name, spent in parts.spent.items() if name != "simulators" and not name.startswith("JAX"))
-    print(f"| together, without simulators and JAX | {beyond / 200 * 1e3:.3f} |")
+    for name, spent in sorted(found.parts.items(), key=lambda item: -item[1]):
+        print(f"| {name} | {spent / PROFILED * 1e3:.3f} |")
+    outside = [spent for name, spent in found.parts.items() if name != "simulators" and not name.startswith("JAX")]
+    print(f"| together, without simulators and JAX | {sum(outside) / PROFILED * 1e3:.3f} |")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,10 @@ MAY_IMPORT = {
     "evaluation": {"tasks", "stepping", "random", "policy"},
     "report": {"tasks", "evaluation", "affinity"},
     "runtime": {"tasks", "stepping", "replay", "agents", "affinity", "evaluation", "random"},
+    "claims": {
+        *("losses", "networks", "combine", "affinity", "supervised", "problems", "replay", "tasks", "stepping"),
+        *("agents", "evaluation", "report", "runtime", "random"),
+    },
 }
 
 

@@ -148,6 +148,8 @@ def test_one_flag_sets_both_combiners_and_names_the_folder():
         config, run, _ = parse_train([*flags, "metaworld/mt10", "--seed", "1"])
         assert (config.agent.critic_combiner, config.agent.actor_combiner) == ("pcgrad", "pcgrad")
         assert str(run) == "runs/metaworld-mt10-brc-pcgrad-seed1"
+    run = parse_train(["metaworld/mt10", "--combine", "cagrad:c=0.4"])[1]
+    assert str(run) == "runs/metaworld-mt10-brc-cagrad-c=0.4-seed0"
     config, run, _ = parse_train(["metaworld/mt10", "--agent.critic-combiner", "mgda"])
     assert (config.agent.actor_combiner, str(run)) == ("none", "runs/metaworld-mt10-brc-mgda+none-seed0")
 

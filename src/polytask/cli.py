@@ -16,6 +16,7 @@ COMMANDS = {
     "report": ("report", "write report.html about one run, or comparing several"),
     "affinity": ("affinity", "show which tasks help and which hurt each other"),
     "group": ("group", "choose groups of tasks to train together"),
+    "reproduce": ("reproduce", "check statements of papers by running them"),
     "tasks": ("tasks", "list the tasks and their facts"),
     "diff": ("diff", "compare two checkpoints bit for bit"),
     "bench": ("bench", "measure how fast this machine trains"),

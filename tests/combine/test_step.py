@@ -161,17 +161,38 @@ def test_check_finite_sees_a_gradient_that_no_loss_explains():
         check_finite(combined_gradient(combiner("sum"), sharp, jnp.ones(3), (), key=KEY))
 
 
+def test_options_may_be_written_behind_the_name():
+    gradients, losses = jnp.array([[1.0, 0.0], [0.0, 2.0]]), jnp.array([1.0, 2.0])
+    for text, name, options in (
+        ("constant:weights=1,3", "constant", {"weights": (1.0, 3.0)}),
+        ("gradnorm:alpha=0.5:learning_rate=0.1", "gradnorm", {"alpha": 0.5, "learning_rate": 0.1}),
+    ):
+        found = []
+        for made in (make_combiner(text), make_combiner(name, **options)):
+            assert made.name == name
+            state = made.init(jnp.zeros(2), 2)
+            found.append(combine_gradients(made, gradients, losses, state, key=KEY).gradient)
+        np.testing.assert_array_equal(*found)
+    assert make_combiner("it_mtl:candidates=sum,pcgrad:learning_rate=0.1").method.learning_rate == 0.1
+
+
 def test_errors_say_what_to_do():
     with pytest.raises(ValueError, match="did you mean 'pcgrad'"):
         make_combiner("PC-Grad")
     with pytest.raises(ValueError, match="choose from sum, mean"):
         make_combiner("xyzzy")
-    with pytest.raises(TypeError, match="its options are weights"):
+    with pytest.raises(ValueError, match="its options are weights"):
         make_combiner("constant", weight=(1.0,))
-    with pytest.raises(TypeError, match="it has none"):
+    with pytest.raises(ValueError, match="it has none"):
         make_combiner("pcgrad", order="random")
-    with pytest.raises(TypeError, match="needs the option 'weights'"):
+    with pytest.raises(ValueError, match="needs the option 'weights'"):
         make_combiner("constant")
+    with pytest.raises(ValueError, match="its options are c"):
+        make_combiner("cagrad:d=0.4")
+    with pytest.raises(ValueError, match="written cagrad:option=value, not cagrad:c"):
+        make_combiner("cagrad:c")
+    with pytest.raises(ValueError, match=r"dwa's period is a whole number, not '2\.5'"):
+        make_combiner("dwa:period=2.5")
     with pytest.raises(ValueError, match="2 weights for 3 tasks"):
         make_combiner("constant", weights=(1.0, 2.0)).init(jnp.zeros(2), 3)
     # Without the type checker of these tests, the functions themselves speak.

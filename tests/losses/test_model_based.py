@@ -6,9 +6,11 @@ import numpy as np
 
 from polytask.losses import (
     conjugate_gradient,
+    direct,
     itervaml_loss,
     metric_loss,
     mle_loss,
+    optimal_metric_gradient,
     optimal_model_gradient,
     vagram_loss,
     value_gradient,
@@ -67,3 +69,35 @@ def test_omd_moves_the_model_to_where_its_value_function_is_right():
     np.testing.assert_allclose(found.gradient, 2 * (0.3 - 1.0), rtol=1e-4)
     # With the inverse taken for the identity, OMD's default, the length is wrong and the sign right.
     assert jnp.sign(optimal_model_gradient(closed, truth, reward / 0.5, reward).gradient) == jnp.sign(found.gradient)
+
+
+def test_the_metrics_gradient_passes_through_the_model_and_its_value_function():
+    """One parameter for three outputs, so that the metric decides which it serves; all optima in closed form."""
+    targets, wanted = jnp.array([0.5, 1.0, 2.0]), 1.9
+
+    def prediction(model, metric):
+        return jnp.sum(jnp.exp(metric) * jnp.square(model[0] - targets)) + jnp.square(model[1] - 0.3)
+
+    def under(q, model):
+        return jnp.square(q - jnp.sin(model[0]) - model[1])
+
+    def truth(q):
+        return jnp.square(q - wanted)
+
+    def optimum(metric):
+        weights = jnp.exp(metric)
+        return jnp.stack([jnp.sum(weights * targets) / jnp.sum(weights), jnp.float32(0.3)])
+
+    def value_of(metric):
+        return truth(jnp.sin(optimum(metric)[0]) + 0.3)
+
+    metric = jnp.array([0.2, -0.4, 0.1])
+    model = optimum(metric)
+    q = jnp.sin(model[0]) + model[1]
+    found = optimal_metric_gradient(prediction, under, truth, q, model, metric, direct(0.0), direct(0.0))
+    np.testing.assert_allclose(found.gradient, jax.grad(value_of)(metric), rtol=1e-4)
+    step = 1e-2
+    slopes = [(value_of(metric + step * e) - value_of(metric - step * e)) / (2 * step) for e in jnp.eye(3)]
+    np.testing.assert_allclose(found.gradient, jnp.stack(slopes), rtol=1e-3)
+    np.testing.assert_allclose(found.outer, value_of(metric), rtol=1e-5)
+    assert found.inner_residual < 1e-5

@@ -9,7 +9,7 @@ import pytest
 
 from polytask.losses import Instances, decision_quality, raise_problems, regret_of, task_loss_of
 from polytask.losses.quality import DecisionProblem
-from polytask.problems import cubic, knapsack, newsvendor, portfolio, web_advertising
+from polytask.problems import cubic, knapsack, newsvendor, portfolio, shortest_path, web_advertising
 
 KEY, MIX = jax.random.key(0), jax.random.key(9)
 
@@ -109,3 +109,27 @@ def test_portfolio_features_know_no_future():
     np.testing.assert_array_equal(before.x, after.x)
     np.testing.assert_array_equal(before.aux, after.aux)
     assert (after.y == 7).all()
+
+
+def test_the_shortest_path_is_the_best_of_all_paths_and_the_soft_one_draws_from_them():
+    grid, temperature = 3, 0.7
+    paths = []
+    for east in itertools.combinations(range(4), 2):
+        i = j = 0
+        taken = np.zeros(shortest_path.edges(grid), np.float32)
+        for step in range(4):
+            if step in east:
+                taken[i * (grid - 1) + j] = 1
+                j += 1
+            else:
+                taken[grid * (grid - 1) + i * grid + j] = 1
+                i += 1
+        paths.append(taken)
+    paths = np.stack(paths)
+    data = shortest_path.shortest_path(KEY, 5, MIX, grid=grid)
+    assert (data.y < 0).all(), "costs are counted as their negatives"
+    problem = shortest_path.shortest_path_problem(temperature, grid)
+    hard, soft = jax.jit(jax.vmap(lambda y: (problem.hard(y, None), problem.soft(y, None))))(data.y)
+    worth = data.y[:, 0] @ paths.T
+    np.testing.assert_array_equal(hard, paths[np.argmax(worth, axis=1)])
+    np.testing.assert_allclose(soft, jax.nn.softmax(worth / temperature) @ paths, atol=1e-5)

@@ -192,3 +192,44 @@ def specs() -> type[Specs]:
 def run_folder(tmp_path):
     """Makes run folders under this test's own folder: run_folder("a", seed=1)."""
     return lambda name, *args, **kwargs: make_run(tmp_path / name, *args, **kwargs)
+
+
+@pytest.fixture
+def data_runs(tmp_path):
+    """Two runs from data as the trainer writes them, one by another combiner, with affinity recorded."""
+    return [make_data_run(tmp_path / combine, combine) for combine in ("sum", "pcgrad")]
+
+
+def make_data_run(folder: Path, combine: str, steps: int = 1_000, every: int = 50) -> Path:
+    """A run of eight tasks, half of them answers and half numbers."""
+    from tests.affinity.runs import write_affinity
+
+    rng = np.random.default_rng(len(combine))
+    names = [f"attribute-number-{i}" for i in range(8)]
+    kinds = ["binary", "regression"] * 4
+    write_affinity(folder, names, parts=("model",))
+    specs = [{"name": n, "kind": k, "outputs": 1} for n, k in zip(names, kinds, strict=True)]
+    config = {"problem": "problems/digit-attributes-8", "combine": combine, "seed": 0, "steps": steps, "specs": specs}
+    session = {"started": "2026-11-22T01:00:00+00:00", "command": "polytask train", "packages": {"polytask": "0.1.0"}}
+    metrics, evaluations = [], []
+    for step in range(every, steps + 1, every):
+        level = np.exp(-3 * step / steps) * rng.lognormal(0, 0.05, 8)
+
+        def named(values: np.ndarray) -> dict[str, float]:
+            return dict(zip(names, values.tolist(), strict=True))
+
+        losses = {"loss": named(level), "validation_loss": named(1.1 * level)}
+        record = {"step": step, "seconds": step / 100, "steps_per_second": 100.0, "gradient_norm": float(level.sum())}
+        record |= {"loss": float(level.sum()), "validation_loss": float(level.sum()), "parameter_norm": 9.0}
+        time = {"compile": 2.0, "update": step / 100, "checkpoint": 0.1}
+        metrics.append(
+            {**record, "task": {**losses, "weight": named(np.ones(8))}, "peak_memory_bytes": 10**9, "time": time}
+        )
+        figures = {**losses, "score": named(1 - level), "rows": named(np.full(8, 360.0))}
+        figures |= {"validation_score": named(1 - level), "train_score": named(1 - level), "train_loss": named(level)}
+        evaluations.append({"step": step, "seconds": step / 100, "best_step": step, "task": figures})
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "provenance.json").write_text(json.dumps({"sessions": [session]}))
+    for name, lines in (("metrics.jsonl", metrics), ("evaluations.jsonl", evaluations)):
+        (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder

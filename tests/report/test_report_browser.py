@@ -105,3 +105,15 @@ def test_it_loads_silently_and_fits(browser, run_folder, tmp_path, which, width)
     asked = [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
     assert asked.count(report.as_uri()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1200, 400])
+def test_a_report_of_a_training_from_data_loads_silently_and_fits(browser, data_runs, tmp_path, width):
+    found = browser.open(write_report(data_runs, tmp_path / "report.html"), width)
+    assert found["figures"] >= 5
+    assert found["empty"] == found["wide"] == found["resources"] == []
+    assert found["captions"] == found["figures"]
+    assert found["overflow"] <= 0
+    assert found["smallest"] >= 8.5, "the smallest text of a chart, in pixels"
+    assert [e["message"] for e in browser.log("browser")] == []

@@ -27,6 +27,9 @@ def test_each_task_is_reported_from_the_group_that_serves_it(tmp_path):
     assert (run / "report.html").exists()
     code, out, err = command("train", *flags)  # nothing is left to do
     assert (code, err) == (0, "")
+    code, _, err = command("resume", str(run))
+    assert code != 0
+    assert "name the folder of one" in err
 
 
 def test_a_file_that_holds_no_groups_is_refused(tmp_path):

@@ -67,6 +67,8 @@ def test_epochs_stand_for_steps(tmp_path):
         (["problems/tests.supervised.small:not_a_problem"], "returned int; return polytask.supervised.make_problem"),
         (["problems/tests.supervised.small:badly_shaped"], "task 'far': targets of train have shape (72, 2)"),
         ([OWN, "--combine", "pcgrat"], "pcgrad"),
+        ([OWN, "--combine", "cagrad:d=1"], "its options are c"),
+        ([OWN, "--combine", "dwa"], "dwa needs the option 'period', such as dwa:period=..."),
         ([OWN, "--tasks", "near"], "points has no task 'near'"),
         ([OWN, "--steps", "45", "--eval-every", "10"], "no multiple of eval_every=10"),
         ([OWN, "--trunk.widht", "3"], "--trunk.width"),
@@ -95,6 +97,8 @@ def test_a_problem_has_settings_of_its_own():
     assert parse(["problems/multidigits", "--trunk.depth", "3"]).trunk.depth == 3
     assert default_folder(planted).as_posix() == "runs/planted-clusters-sum-seed0"
     some = parse(["problems/digit-attributes-4", "--tasks", "even", "value", "--combine", "mgda", "--seed", "2"])
+    own = parse(["problems/digit-attributes-4", "--combine", "cagrad:c=0.4"])
+    assert default_folder(own).as_posix() == "runs/digit-attributes-4-cagrad-c-0.4-seed0"
     assert default_folder(some).as_posix() == "runs/digit-attributes-4-even+value-mgda-seed2"
 
 

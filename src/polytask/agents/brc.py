@@ -27,6 +27,7 @@ from polytask.losses import (
     optimiser_step,
     soft_policy_loss,
     soft_td_target,
+    squared_errors,
     temperature_loss,
 )
 from polytask.networks import BroNet, CriticEnsemble, GaussianActor, TaskHead, make_conditioning
@@ -158,7 +159,7 @@ def critic_loss(
     """Summed over the ensemble, averaged over the batch."""
     outputs = critic(batch.observations, batch.actions, batch.task_ids)
     if config.critic_loss == "squared-error":
-        return jnp.square(outputs - target[None]).mean(axis=(1, 2)).sum()
+        return jax.vmap(squared_errors, (0, None))(outputs, target).mean(axis=(1, 2)).sum()
     losses = jax.vmap(jax.vmap(cross_entropy), (None, 0))(target, outputs)
     return losses.mean(axis=1).sum()
 

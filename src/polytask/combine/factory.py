@@ -3,7 +3,7 @@
 import difflib
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from polytask.combine.aligned import aligned
 from polytask.combine.base import Aggregator, Combiner, Scale, Selector, Weighting
@@ -88,25 +88,51 @@ COMBINERS = tuple(METHODS)
 def make_combiner(name: str, *, scale: Scale = "sum", **options: Any) -> Combiner:
     """The combiner of that name.
 
+    - `name`: options may stand behind it, as text: "cagrad:c=0.4", "constant:weights=1,2", "famo:learning_rate=0.01:
+      decay=0" (without the blank); so they are written on the command line.
     - `scale`: how long the combined gradient is, see `Scale`; the same for all methods, whatever their papers do.
     - `options`: the method's own, as its docstring says.
 
-    Raises ValueError for an unknown name or scale, TypeError for an unknown or missing option.
+    Raises ValueError for an unknown name or scale, an unknown or missing option, or a text that is not its value.
     """
+    name, _, text = name.partition(":")
     if name not in METHODS:
         raise ValueError(f"there is no combiner {name!r}: {_hint(name, COMBINERS)}")
     if scale not in get_args(Scale):
         raise ValueError(f"scale is 'sum', 'mean' or 'paper', not {scale!r}")
     make = METHODS[name]
     known = inspect.signature(make).parameters
-    unknown = [option for option in options if option not in known]
+    written = dict(_pair(name, part) for part in text.split(":")) if text else {}
+    unknown = [option for option in (*written, *options) if option not in known]
     if unknown:
         valid = f"its options are {', '.join(known)}" if known else "it has none"
-        raise TypeError(f"{name} has no option {unknown[0]!r}: {valid}")
+        raise ValueError(f"{name} has no option {unknown[0]!r}: {valid}")
+    options = {option: _value(name, option, known[option].annotation, t) for option, t in written.items()} | options
     missing = [option for option, given in known.items() if given.default is given.empty and option not in options]
     if missing:
-        raise TypeError(f"{name} needs the option {missing[0]!r}")
+        raise ValueError(f"{name} needs the option {missing[0]!r}, such as {name}:{missing[0]}=...")
     return Combiner(name, make(**options), scale)
+
+
+def _pair(name: str, part: str) -> tuple[str, str]:
+    option, equals, value = part.partition("=")
+    if not equals:
+        raise ValueError(f"options are written {name}:option=value, not {name}:{part}")
+    return option, value
+
+
+def _value(name: str, option: str, kind: Any, text: str) -> Any:
+    """The value that a text stands for; commas separate the items of a list."""
+    if get_origin(kind) is Sequence:
+        return tuple(_value(name, option, get_args(kind)[0], item) for item in text.split(","))
+    number = next((k for k in (int, float) if k is kind or k in get_args(kind)), None)
+    if number is None:
+        return text
+    try:
+        return number(text)
+    except ValueError as error:
+        what = "a whole number" if number is int else "a number"
+        raise ValueError(f"{name}'s {option} is {what}, not {text!r}") from error
 
 
 def _hint(name: str, names: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -34,6 +34,8 @@ def _evaluate(
 
     Prints success, return and score with 95 % intervals over the episodes.
 
+    Of a run from data: score and loss, with intervals over the test rows.
+
     Writes evaluation.json into the run folder; training is never touched.
 
     Args:
@@ -46,10 +48,14 @@ def _evaluate(
 
     from polytask.evaluation import protocol
     from polytask.policy import load
-    from polytask.runtime import storage
     from polytask.runtime.compilation import keep_compiled
+    from polytask.runtime.folder import RunFolder
 
     keep_compiled()
+    if "problem" in RunFolder(run).read_config():
+        if video or episodes != 10 or seed:
+            raise ValueError("a run from data is measured on its test rows: leave --episodes, --seed and --video out")
+        return _test(run)
     policy = load(run)
     if video:  # find out what is missing before the long part
         from polytask.evaluation.video import prepare
@@ -59,14 +65,47 @@ def _evaluate(
     with console.status(f"{len(policy.tasks)} tasks, {episodes} episodes of each ..."):
         evaluation = protocol.evaluate_policy(policy, episodes, seed)
     console.print(_table(policy, evaluation))
+    _write(run, protocol.to_json(evaluation))
+    if video:
+        return _film(policy, run / "videos", seed)
+    return 0
+
+
+def _write(run: Path, content: dict[str, Any]) -> None:
+    from polytask.runtime import storage
+
     file = run / FILE
     try:
-        storage.replace(file, json.dumps(protocol.to_json(evaluation), indent=1, allow_nan=False).encode())
+        storage.replace(file, json.dumps(content, indent=1, allow_nan=False).encode())
     except OSError as error:
         raise storage.StorageError(f"cannot write {file}: {storage.reason(error, run, 0)}") from error
     print(f"\nwritten {file}")
-    if video:
-        return _film(policy, run / "videos", seed)
+
+
+def _test(run: Path) -> int:
+    """Measures a run from data on its test rows."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from polytask.supervised import testing
+
+    def cells(estimate: "Estimate") -> list[str]:
+        shown = [f"{x:.4f}" if abs(x) < 10 else f"{x:.4g}" for x in estimate]
+        return [shown[0], f"{shown[1]} to {shown[2]}"] if estimate.has_interval else [shown[0], ""]
+
+    tested = testing.measure_run(run)
+    table = Table(title=f"step {tested.step:,}, test rows", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("task", overflow="fold")
+    for heading in ("rows", "score", "95 %", "loss", "95 %"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("score is", no_wrap=True)
+    for test in tested.tasks:
+        judged = "R²" if test.task.kind == "regression" else "accuracy"
+        row = (test.task.name, f"{test.rows:,}", *cells(test.score), *cells(test.loss), judged)
+        table.add_row(*map(Text, row))
+    Console().print(table)
+    _write(run, testing.to_json(tested))
     return 0
 
 

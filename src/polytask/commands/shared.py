@@ -32,6 +32,12 @@ def value_of(arguments: Sequence[str], flag: str, default: str) -> str:
     return default
 
 
+def without(arguments: Sequence[str], flag: str) -> list[str]:
+    """The arguments without a flag and its value."""
+    at = next(i for i, argument in enumerate(arguments) if argument.partition("=")[0] == flag)
+    return [*arguments[:at], *arguments[at + (1 if "=" in arguments[at] else 2) :]]
+
+
 def stop_at_once(go_on: str) -> NoReturn:
     """Ends the process after a second Ctrl-C; `go_on` is the command that goes on with the run."""
     print(f"\nStopped at once, without a checkpoint. Go on from the last one with\n  {go_on}", file=sys.stderr)

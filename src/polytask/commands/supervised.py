@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from polytask.commands.shared import INTERRUPTED, KEPT, conclude, stop_at_once, value_of
+from polytask.commands.shared import INTERRUPTED, KEPT, conclude, stop_at_once, value_of, without
 from polytask.problems import PREFIX, settings
 from polytask.supervised.config import RunConfig
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from polytask.runtime.groups import Group
     from polytask.supervised.problem import Problem
 
 
@@ -37,6 +38,8 @@ class TrainArguments(RunConfig):
     """The run folder; by default runs/ with the names of problem, combiner and seed."""
     epochs: Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")] = None
     """Passes over the training rows, in place of steps; each is evaluated unless --eval-every is given."""
+    groups: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
+    """One model for each group of the file that `polytask group` wrote, one after another, reported as one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +53,8 @@ class ResumeArguments:
     """The run folder."""
     steps: Annotated[int, KEPT] = 0
     """Gradient steps, in total."""
+    affinity_every: Annotated[int, KEPT] = 0
+    """Steps between measurements of what tasks do to each other; 0 measures never."""
     tensorboard: Annotated[bool, KEPT] = False
     """Log for TensorBoard."""
     wandb: Annotated[bool, KEPT] = False
@@ -63,6 +68,7 @@ def is_supervised(arguments: Sequence[str]) -> bool:
 
 def train(arguments: list[str]) -> int:
     """Parses and runs."""
+    arguments = _in_full(arguments)
     given = parse(arguments)
     problem = _resolve(given)
     config = RunConfig(**{field.name: getattr(given, field.name) for field in dataclasses.fields(RunConfig)})
@@ -74,7 +80,12 @@ def train(arguments: list[str]) -> int:
         each = steps_per_epoch(problem.train.inputs.shape[0], config)
         every = config.eval_every if value_of(arguments, "--eval-every", "") else each
         config = dataclasses.replace(config, steps=given.epochs * each, eval_every=every)
-    return _train(config, problem, given.run or default_folder(config))
+    if given.groups is None:
+        return _train(config, problem, given.run or default_folder(config))
+    from polytask.runtime.groups import read_groups
+
+    usual = default_folder(config)
+    return _train(config, problem, given.run or usual.with_name(f"{usual.name}-groups"), read_groups(given.groups))
 
 
 def resume(arguments: list[str], run: Path, content: dict[str, Any]) -> int:
@@ -82,10 +93,15 @@ def resume(arguments: list[str], run: Path, content: dict[str, Any]) -> int:
     from polytask.supervised.run import from_json
 
     config, _ = from_json(content)
-    kept = ResumeArguments(run, config.steps, config.tensorboard, config.wandb)
+    names = [field.name for field in dataclasses.fields(ResumeArguments) if field.name != "run"]
+    kept = ResumeArguments(run, **{name: getattr(config, name) for name in names})
     given = tyro.cli(ResumeArguments, prog="polytask resume", args=arguments, default=kept)
-    config = dataclasses.replace(config, steps=given.steps, tensorboard=given.tensorboard, wandb=given.wandb)
-    return _train(config, _resolve(config), run)
+    config = dataclasses.replace(config, **{name: getattr(given, name) for name in names})
+    if "groups" not in content:
+        return _train(config, _resolve(config), run)
+    from polytask.runtime.groups import GROUPS, read_groups
+
+    return _train(config, _resolve(config), run, read_groups(run / GROUPS))
 
 
 def parse(arguments: list[str]) -> TrainArguments:
@@ -96,11 +112,22 @@ def parse(arguments: list[str]) -> TrainArguments:
     return tyro.cli(TrainArguments, prog="polytask train", args=arguments, default=default)
 
 
+def _in_full(arguments: list[str]) -> list[str]:
+    """The shorthand --affinity every=N as what it stands for."""
+    every = value_of(arguments, "--affinity", "")
+    if not every:
+        return arguments
+    return [*without(arguments, "--affinity"), "--affinity-every", every.removeprefix("every=")]
+
+
 def default_folder(config: RunConfig) -> Path:
     """`runs/multidigits-pcgrad-seed0`: what a person would call the run, the same for the same command."""
     slug = re.sub(r"[^A-Za-z0-9._]+", "-", config.problem.removeprefix(PREFIX)).strip("-")
     shown = config.tasks if len(config.tasks) <= 3 else (*config.tasks[:2], f"{len(config.tasks) - 2}-more")
-    return Path("runs") / "-".join([slug, *(["+".join(shown)] if shown else []), config.combine, f"seed{config.seed}"])
+    combine = re.sub(r"[^A-Za-z0-9._]+", "-", config.combine).strip("-")
+    loss = "-".join((config.loss, *config.relevance)).replace("=", "") if config.loss != "likelihood" else ""
+    parts = (slug, "+".join(shown), loss, combine, f"seed{config.seed}")
+    return Path("runs") / "-".join(part for part in parts if part)
 
 
 def _resolve(config: RunConfig) -> "Problem":
@@ -109,16 +136,19 @@ def _resolve(config: RunConfig) -> "Problem":
     return resolve(config.problem, config.data_seed)
 
 
-def _train(config: RunConfig, problem: "Problem", run: Path) -> int:
-    """Trains, showing what, and ends with the table and the report."""
+def _train(config: RunConfig, problem: "Problem", run: Path, groups: "Sequence[Group]" = ()) -> int:
+    """Trains one model, or one for each group, showing what, and ends with the table and the report."""
     from polytask.runtime.compilation import keep_compiled
+    from polytask.supervised.grouped import train_groups
     from polytask.supervised.run import train
 
     keep_compiled()
     _announce(config, problem.only(config.tasks) if config.tasks else problem, run)
+    for i, group in enumerate(groups):
+        print(f"group{i + 1}  {', '.join(group.tasks)}")
     go_on = f"polytask resume {shlex.quote(str(run))}"
     try:
-        finished = train(config, problem, run)
+        finished = train_groups(config, problem, groups, run) if groups else train(config, problem, run)
     except KeyboardInterrupt:
         stop_at_once(go_on)
     if not finished:
@@ -135,7 +165,7 @@ def _announce(config: RunConfig, problem: "Problem", run: Path) -> None:
     from polytask.supervised.training import steps_per_epoch
 
     console = Console(highlight=False)
-    console.print(_facts(problem))
+    console.print(facts(problem))
     rows = [part.inputs.shape[0] for part in (problem.train, problem.validation, problem.test)]
     shape = " x ".join(map(str, problem.train.inputs.shape[1:]))
     epochs = config.steps / steps_per_epoch(rows[0], config)
@@ -151,9 +181,11 @@ def _announce(config: RunConfig, problem: "Problem", run: Path) -> None:
         "problem": f"{config.problem}, data seed {config.data_seed}",
         "rows": f"{rows[0]:,} to train, {rows[1]:,} to validate, {rows[2]:,} to test, each {shape}",
         "trunk": trunk,
+        **({"loss": " ".join((config.loss, *config.relevance))} if config.loss != "likelihood" else {}),
         "step": f"{config.combine}, scale {config.combine_scale}; "
         f"{optimiser.kind} {optimiser.learning_rate:g}{decay}, {batch:,} rows",
         "steps": f"{config.steps:,} ({epochs:,.0f} epochs), evaluated every {config.eval_every:,}{patience}",
+        **({"affinity": f"measured every {config.affinity_every:,} steps"} if config.affinity_every else {}),
         "seed": str(config.seed),
         "run": str(run),
     }
@@ -163,7 +195,7 @@ def _announce(config: RunConfig, problem: "Problem", run: Path) -> None:
     console.print()
 
 
-def _facts(problem: "Problem") -> "Table":
+def facts(problem: "Problem") -> "Table":
     """The tasks, one line for those of one kind and size where they are many."""
     from rich.table import Table
     from rich.text import Text

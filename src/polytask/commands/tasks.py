@@ -4,6 +4,8 @@ from typing import Annotated
 
 import tyro
 
+from polytask.problems import PREFIX
+
 
 def tasks(arguments: list[str]) -> int:
     """Parses and runs."""
@@ -18,9 +20,14 @@ def _tasks(pattern: _Pattern = None, /) -> int:
 
     Sizes are of one observation and one action; the horizon is in steps.
 
+    `polytask tasks problems` lists the problems to learn from data.
+
     Args:
-        pattern: A part of the name, a shell pattern ('dmc/*-run'), a set (metaworld/mt10), or gym/<part of an id>.
+        pattern: A part of the name, a shell pattern ('dmc/*-run'), a set (metaworld/mt10), gym/<part of an id>;
+            problems, or the name of one.
     """
+    if pattern is not None and f"{pattern}/".startswith(PREFIX):
+        return _problems(pattern.removeprefix(PREFIX.rstrip("/")).lstrip("/"))
     from rich.console import Console
 
     from polytask.commands.shared import facts_table
@@ -37,7 +44,43 @@ def _tasks(pattern: _Pattern = None, /) -> int:
             console.print(f"  {name:<16}{len(members):>3} tasks", highlight=False)
         console.print(
             "\nAlso gym/<id> for every Gymnasium environment with continuous actions, and\n"
-            "gym/<module>:<callable> for your own.",
+            "gym/<module>:<callable> for your own; `polytask tasks problems` for problems to\nlearn from data.",
             highlight=False,
         )
+    return 0
+
+
+def _problems(name: str) -> int:
+    """Lists the problems, or the tasks of one."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from polytask.commands.supervised import facts
+    from polytask.problems import SUMMARIES, resolve
+
+    console = Console()
+    if name:
+        console.print(facts(resolve(name)))
+        return 0
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("problem", no_wrap=True)
+    for heading in ("inputs", "tasks", "outputs", "train", "validate", "test"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for known in SUMMARIES:
+        problem = resolve(known)
+        rows = [part.inputs.shape[0] for part in (problem.train, problem.validation, problem.test)]
+        shape = " x ".join(map(str, problem.train.inputs.shape[1:]))
+        outputs = sum(task.outputs for task in problem.tasks)
+        cells = (PREFIX + known, shape, str(len(problem.tasks)), str(outputs), *(f"{n:,}" for n in rows))
+        table.add_row(*map(Text, cells))
+    console.print(table)
+    console.print()
+    for known, summary in SUMMARIES.items():
+        console.print(f"{known}: {summary}", highlight=False)
+    console.print(
+        f"\n`polytask tasks {PREFIX}multidigits` lists the tasks of one.\n"
+        f"Your own: {PREFIX}<module>:<function>, a function that returns a problem.",
+        highlight=False,
+    )
     return 0

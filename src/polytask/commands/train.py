@@ -12,7 +12,7 @@ import tyro
 
 from polytask.agents.config import AGENT_CONFIGS
 from polytask.commands import supervised
-from polytask.commands.shared import INTERRUPTED, KEPT, stop_at_once, value_of
+from polytask.commands.shared import INTERRUPTED, KEPT, stop_at_once, value_of, without
 from polytask.runtime.config import MAY_CHANGE, AgentT, Preset, TrainConfig, preset
 from polytask.tasks.options import TaskOptions
 
@@ -163,7 +163,7 @@ def default_folder(config: TrainConfig[Any], named: Preset | None) -> Path:
         [] if not config.agent.combines else [combiners[0]] if len(set(combiners)) == 1 else ["+".join(combiners)]
     )
     parts = ["+".join(slugs), config.agent.kind, *combined, *([named] if named else []), f"seed{config.seed}"]
-    return Path("runs") / "-".join(parts)
+    return Path("runs") / "-".join(parts).replace(":", "-").replace(",", "-")
 
 
 def _in_full(arguments: list[str]) -> list[str]:
@@ -171,17 +171,11 @@ def _in_full(arguments: list[str]) -> list[str]:
     name = value_of(arguments, "--combine", "")
     if name:
         both = ["--agent.critic-combiner", name, "--agent.actor-combiner", name]
-        arguments = [*_without(arguments, "--combine"), *both]
+        arguments = [*without(arguments, "--combine"), *both]
     every = value_of(arguments, "--affinity", "")
     if every:
-        arguments = [*_without(arguments, "--affinity"), "--affinity-every", every.removeprefix("every=")]
+        arguments = [*without(arguments, "--affinity"), "--affinity-every", every.removeprefix("every=")]
     return arguments
-
-
-def _without(arguments: list[str], flag: str) -> list[str]:
-    """The arguments without a flag and its value."""
-    at = next(i for i, argument in enumerate(arguments) if argument.partition("=")[0] == flag)
-    return arguments[:at] + arguments[at + (1 if "=" in arguments[at] else 2) :]
 
 
 def _full_name(argument: str) -> str:

@@ -12,6 +12,7 @@ from polytask.losses.decision import soft_knapsack as soft_knapsack
 from polytask.losses.decision import soft_simplex as soft_simplex
 from polytask.losses.decision import soft_top_k as soft_top_k
 from polytask.losses.divergence import metric_loss as metric_loss
+from polytask.losses.divergence import squared_errors as squared_errors
 from polytask.losses.implicit import conjugate_gradient as conjugate_gradient
 from polytask.losses.implicit import direct as direct
 from polytask.losses.implicit import hypergradient as hypergradient

@@ -12,6 +12,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+Temperature = Float[Array, ""] | float
+"""May be traced, so that one program learns at many temperatures."""
+
 
 def hard_top_k(scores: Float[Array, " items"], k: int) -> Float[Array, " items"]:
     """One for the k largest scores, zero elsewhere. Without gradient."""
@@ -44,7 +47,7 @@ def _bisect(total: Callable[[Array], Array], target: Array | float, low: Array, 
     return (low + high) / 2
 
 
-def soft_top_k(scores: Float[Array, " items"], k: int, epsilon: float = 0.01) -> Float[Array, " items"]:
+def soft_top_k(scores: Float[Array, " items"], k: int, epsilon: Temperature = 0.01) -> Float[Array, " items"]:
     """How much of each item is among the k best: entropic optimal transport of the items to "in" and "out".
 
     min over G >= 0 of sum C G + epsilon sum G log G, with row sums 1/n and column sums k/n and 1 - k/n; the cost of
@@ -71,7 +74,7 @@ def soft_knapsack(
     values: Float[Array, " items"],
     weights: Float[Array, " items"],
     capacity: Float[Array, ""] | float,
-    temperature: float = 0.1,
+    temperature: Temperature = 0.1,
 ) -> Float[Array, " items"]:
     """max over 0 <= z <= 1, weights . z <= capacity, of values . z + temperature * (the entropy of z's entries).
 
@@ -97,7 +100,7 @@ def soft_budget(
     objective: Callable[[Float[Array, " items"]], Float[Array, ""]],
     items: int,
     budget: int,
-    temperature: float = 0.05,
+    temperature: Temperature = 0.05,
     steps: int = 30,
 ) -> Float[Array, " items"]:
     """max over 0 <= z <= 1, sum z <= budget, of objective(z) + temperature * (the entropy of z's entries).
@@ -114,7 +117,7 @@ def soft_budget(
     return jax.lax.scan(step, ones * (budget / items), None, length=steps)[0]
 
 
-def soft_simplex(scores: Float[Array, " items"], temperature: float = 0.1) -> Float[Array, " items"]:
+def soft_simplex(scores: Float[Array, " items"], temperature: Temperature = 0.1) -> Float[Array, " items"]:
     """max over the simplex of scores . z + temperature * (entropy of z): softmax(scores / temperature)."""
     return jax.nn.softmax(scores / temperature)
 

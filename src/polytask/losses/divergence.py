@@ -40,6 +40,17 @@ def divergences(
     raise ValueError(f"output is {output!r}; it must be 'real', 'binary' or 'categorical'")
 
 
+def squared_errors(
+    prediction: Float[Array, "*rows outputs"], target: Float[Array, "*rows outputs"], output: Output = "real"
+) -> Float[Array, "*rows outputs"]:
+    """(p - y)^2, of probabilities where p are logits: Brier's score of each output, which is proper and bounded."""
+    if output == "binary":
+        prediction = jax.nn.sigmoid(prediction)
+    elif output == "categorical":
+        prediction = jax.nn.softmax(prediction, axis=-1)
+    return jnp.square(prediction - target)
+
+
 def residuals(
     prediction: Float[Array, "rows outputs"], target: Float[Array, "rows outputs"], output: Output = "real"
 ) -> Float[Array, "rows outputs"]:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Float, PyTree
 
-from polytask.losses.implicit import Hypergradient, Solver, hypergradient, identity_inverse
+from polytask.losses.implicit import Hypergradient, Solver, conjugate_gradient, hypergradient, identity_inverse
 
 Value = Callable[[Float[Array, " state"]], Float[Array, ""]]
 
@@ -66,3 +67,34 @@ def optimal_model_gradient(
     return hypergradient(
         model_bellman_loss, true_bellman_loss, q_parameters, model_parameters, solver or identity_inverse()
     )
+
+
+def optimal_metric_gradient(
+    prediction_loss: Callable[[PyTree, PyTree], Float[Array, ""]],
+    model_bellman_loss: Callable[[PyTree, PyTree], Float[Array, ""]],
+    true_bellman_loss: Callable[[PyTree], Float[Array, ""]],
+    q_parameters: PyTree,
+    model_parameters: PyTree,
+    metric_parameters: PyTree,
+    solver: Solver | None = None,
+    q_solver: Solver | None = None,
+) -> Hypergradient:
+    """The metric's gradient in TaskMet for model-based RL (arXiv 2312.05250): through the model, and its Q-function.
+
+    Two implicit problems, one in the other: model* = argmin of `prediction_loss(model, metric)`, Q* = argmin_Q of
+    `model_bellman_loss(q, model*)`; the task loss is Q*'s Bellman error on real transitions. The inner one is OMD's.
+
+    - `solver`: for the model, `conjugate_gradient()` by default; `q_solver`: as `solver` of `optimal_model_gradient`.
+
+    In the result "outer" and "inner" are the task loss and the prediction loss, "outer_gradient" the norm of the task
+    loss's gradient in the model.
+    """
+    through_q = optimal_model_gradient(model_bellman_loss, true_bellman_loss, q_parameters, model_parameters, q_solver)
+    slope = jax.lax.stop_gradient(through_q.gradient)
+
+    def along(model: PyTree) -> Float[Array, ""]:
+        """A linear function with the gradient that was found: all that the outer problem still needs."""
+        return jnp.asarray(optax.tree.vdot(slope, model))
+
+    found = hypergradient(prediction_loss, along, model_parameters, metric_parameters, solver or conjugate_gradient())
+    return found._replace(outer=through_q.outer)

@@ -52,7 +52,7 @@ class CriticEnsemble(eqx.Module):
         task_ids: Int[Array, " batch"],
     ) -> Float[Array, "members batch outputs"]:
         x = jnp.concatenate([observations, actions, self.conditioning(task_ids)], axis=-1)
-        # A copy for each, which XLA may not see through: of one input it would make one product for all first layers, and
-        # turn that product and its gradient round, which takes 5 % of an update.
+        # A copy for each, which XLA may not see through: of one input it would make one product for all first layers,
+        # and turn that product and its gradient round, which takes 5 % of an update.
         inputs = jax.lax.optimization_barrier(jnp.broadcast_to(x[None], (self.size, *x.shape)))
         return jax.vmap(lambda member, x: member(x, task_ids))(self.members, inputs)

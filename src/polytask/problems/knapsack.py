@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from polytask.losses.decision import soft_knapsack
+from polytask.losses.decision import Temperature, soft_knapsack
 from polytask.losses.learner import Instances
 from polytask.losses.quality import DecisionProblem
 
@@ -66,16 +66,15 @@ def solve_knapsack(
     return chosen.astype(values.dtype)
 
 
-def knapsack_problem(weights: Int[Array, " items"], capacity: int, temperature: float = 1.0) -> DecisionProblem:
+def knapsack_problem(weights: Int[Array, " items"], capacity: int, temperature: Temperature = 1.0) -> DecisionProblem:
     """Choose items of total weight at most `capacity` (in the units of `weights`) for the largest sum of values.
 
     A random decision is the best one for random values. `temperature` is in units of the values, which are about 5 to
     30.
     """
-    if capacity < int(np.min(weights)):
-        raise ValueError(
-            f"capacity is {capacity}, but the lightest item weighs {int(np.min(weights))}: nothing can be chosen"
-        )
+    lightest = int(np.asarray(weights).min())  # np.min would be traced inside a jitted function
+    if capacity < lightest:
+        raise ValueError(f"capacity is {capacity}, but the lightest item weighs {lightest}: nothing can be chosen")
 
     def hard(prediction: Array, aux: Any) -> Array:
         return solve_knapsack(prediction[0], weights, capacity)

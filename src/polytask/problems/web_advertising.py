@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from polytask.losses.decision import hard_top_k, soft_budget
+from polytask.losses.decision import Temperature, hard_top_k, soft_budget
 from polytask.losses.learner import Instances
 from polytask.losses.quality import DecisionProblem
 
@@ -44,7 +44,7 @@ def reached(z: Array, y: Array) -> Array:
     return jnp.sum(1 - jnp.prod(1 - z[:, None] * jnp.clip(y, 0, 1), axis=0))
 
 
-def web_advertising_problem(temperature: float = 0.05) -> DecisionProblem:
+def web_advertising_problem(temperature: Temperature = 0.05) -> DecisionProblem:
     """Choose BUDGET sites: the best of all pairs, or in training an entropy-regularised multilinear relaxation."""
     pairs = [[float(i in pair) for i in range(SITES)] for pair in itertools.combinations(range(SITES), BUDGET)]
     choices = jnp.asarray(pairs, jnp.float32)

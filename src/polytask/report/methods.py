@@ -12,7 +12,7 @@ from polytask.report.data import Run
 from polytask.tasks.spec import TaskSpec
 
 # The seed, what follows from other fields, and what only says how to log: none of it makes another method.
-_NOT_COMPARED = ("seed", "specs", "log_every", "tensorboard", "wandb")
+_NOT_COMPARED = ("seed", "specs", "log_every", "checkpoint_every", "affinity_every", "tensorboard", "wandb")
 
 
 @dataclasses.dataclass(frozen=True)

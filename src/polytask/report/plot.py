@@ -21,7 +21,7 @@ _VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--paper"}
 SERIES = tuple(f"#0203{i:02x}" for i in range(1, 7))
 _VARIABLES |= {colour: f"--s{i}" for i, colour in enumerate(SERIES, start=1)}
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.hashsalt": "polytask",  # or identifiers are drawn at random
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -76,7 +76,7 @@ def chart(
     from matplotlib.figure import Figure
 
     left, right, top, bottom = margins
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(width / 72, height / 72), dpi=72)
         figure.patch.set_visible(False)
         box = (left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height)

@@ -1,5 +1,6 @@
 """affinity.jsonl of a run folder: what tasks did to each other, one line per period, measure and part."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -7,7 +8,8 @@ from typing import Any
 
 from polytask.affinity import record
 from polytask.affinity.record import Record
-from polytask.runtime.folder import AFFINITY, RunFolderError
+from polytask.runtime import storage
+from polytask.runtime.folder import AFFINITY, RunFolderError, read_jsonl
 from polytask.runtime.loggers import append
 
 
@@ -44,6 +46,15 @@ class AffinityLog:
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
+
+
+def reopen(run: Path) -> None:
+    """Drops what was noted of early stopping, since training goes on. Raises RunFolderError for a damaged file."""
+    file = run / AFFINITY
+    lines = read_jsonl(file)
+    kept = [line for line in lines if "until" not in line]
+    if len(kept) < len(lines):
+        storage.replace(file, "".join(json.dumps(line) + "\n" for line in kept).encode())
 
 
 def read_affinity(run: Path) -> tuple[list[Record], int | None, list[int]]:

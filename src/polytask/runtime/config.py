@@ -21,6 +21,8 @@ MAY_CHANGE = (
     "wandb",
 )
 
+GROUPED = "groups"  # the field by which the configuration of a run that joins those of groups differs
+
 Preset = Literal["cpu", "paper", "quick"]
 # Three of MT10 that are learned within minutes.
 FIRST_LOOK = ("metaworld/reach-v3", "metaworld/drawer-close-v3", "metaworld/window-close-v3")
@@ -108,7 +110,15 @@ def to_json(config: TrainConfig, tasks: TaskSet) -> dict[str, Any]:
 
 
 def from_json(content: dict[str, Any]) -> tuple[TrainConfig, TaskSet]:
-    """The inverse of `to_json`. Raises ValueError naming fields that this version does not know."""
+    """The inverse of `to_json`.
+
+    Raises ValueError naming fields that this version does not know, and for a run that joins those of groups.
+    """
+    if GROUPED in content:
+        raise ValueError(
+            "this run joins one agent for each group of tasks: name the folder of one, as RUN/group1; "
+            "to go on with all, repeat its command, polytask train ... --groups FILE"
+        )
     content = dict(content)
     specs = [
         _build(TaskSpec, {k: tuple(v) if isinstance(v, list) else v for k, v in spec.items()})

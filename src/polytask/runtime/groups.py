@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from polytask.runtime import storage
-from polytask.runtime.config import MAY_CHANGE, TrainConfig, complete, to_json
+from polytask.runtime.config import GROUPED, MAY_CHANGE, TrainConfig, complete, to_json
 from polytask.runtime.folder import EVALUATIONS, RunFolder, read_jsonl
 from polytask.runtime.training import train
 from polytask.tasks.registry import resolve
@@ -44,14 +44,21 @@ def train_groups(config: TrainConfig, groups: list[Group], run: Path) -> bool:
     `config.tasks` are all tasks that are served. Goes on where it stopped. Returns and raises as `train`.
     """
     tasks = resolve(config.tasks, config.task)
+    members = ", ".join("+".join(group.tasks) for group in groups)
     with RunFolder(run) as folder:
-        folder.claim(to_json(config, tasks), MAY_CHANGE, complete)
+        folder.claim({**to_json(config, tasks), GROUPED: members}, MAY_CHANGE, _complete)
         for i, group in enumerate(groups):
             if group.serves and not train(dataclasses.replace(config, tasks=group.tasks), run / f"group{i + 1}"):
                 return False
         lines = [json.dumps(record) for record in _joined(groups, run, tasks.names)]
         storage.replace(run / EVALUATIONS, "".join(f"{line}\n" for line in lines).encode())
     return True
+
+
+def _complete(content: dict[str, Any]) -> dict[str, Any]:
+    """As `complete`, for the run that joins groups."""
+    members = {GROUPED: content.pop(GROUPED)} if GROUPED in content else {}
+    return {**complete(content), **members}
 
 
 def _joined(groups: list[Group], run: Path, names: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 # What may differ when a run is resumed: none of these changes what is learned up to a given step.
-MAY_CHANGE = ("steps", "checkpoint_every", "tensorboard", "wandb")
+MAY_CHANGE = ("steps", "checkpoint_every", "affinity_every", "tensorboard", "wandb")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +46,10 @@ class SupervisedConfig:
 
     trunk: TrunkConfig = dataclasses.field(default_factory=TrunkConfig)
     optimiser: OptimiserConfig = dataclasses.field(default_factory=OptimiserConfig)
+    loss: Literal["likelihood", "squared-error", "task-weighted"] = "likelihood"
+    """Of a row: as the task's kind says; squared for every kind; or as its kind says, times --relevance."""
+    relevance: tuple[str, ...] = ()
+    """With --loss task-weighted: NAME=WEIGHT of tasks that do not count 1."""
     combine: str = "sum"
     """How task gradients become the trunk's step: sum, pcgrad, mgda, ..."""
     combine_scale: Literal["sum", "mean", "paper"] = "sum"
@@ -60,14 +64,18 @@ class SupervisedConfig:
     """Training stops after so many evaluations without a better one on the validation rows; 0 never stops early."""
     select: Literal["loss", "score"] = "loss"
     """What of the validation rows, averaged over the tasks, tells which parameters are best."""
+    affinity_every: int = 0
+    """Steps between measurements of what tasks do to each other (`polytask affinity RUN`); 0 measures never."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "eval_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("batch_size", "patience"):
+        for name in ("batch_size", "patience", "affinity_every"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} cannot be negative, but is {getattr(self, name)}")
+        if bool(self.relevance) != (self.loss == "task-weighted"):
+            raise ValueError("--loss task-weighted and --relevance NAME=WEIGHT go together: give both, or neither")
         if self.steps % self.eval_every:
             below = self.steps // self.eval_every * self.eval_every
             raise ValueError(

@@ -1,7 +1,7 @@
 """A whole supervised training as one pure function, to be jitted, and vmapped over seeds and subsets of tasks."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -9,11 +9,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from polytask import random
+from polytask.affinity.averages import Averages
 from polytask.combine import Combiner
 from polytask.supervised.config import SupervisedConfig
 from polytask.supervised.model import Figures, evaluate
 from polytask.supervised.problem import Problem
-from polytask.supervised.training import State, advance, init, make_learner, stopped
+from polytask.supervised.training import State, advance, init, make_learner, nothing_seen, stopped
 
 
 class Result(NamedTuple):
@@ -22,6 +23,8 @@ class Result(NamedTuple):
     - `validation`, `test`: figures by task of the parameters that were best on the validation rows, at `best_step`.
     - `params`: these parameters; `steps`: how many steps were trained, fewer than asked for if patience ran out.
     - `history`: each task's validation loss at every evaluation, NaN after the end.
+    - `affinity`: by measure, what the tasks did to each other between two evaluations, with a leading axis of
+      evaluations; empty unless `affinity_every` is given. Average up to `best_step` (docs/affinity.md says why).
     """
 
     validation: Figures
@@ -30,6 +33,7 @@ class Result(NamedTuple):
     best_step: Int[Array, "..."]
     steps: Int[Array, "..."]
     history: Float[Array, "... evaluations tasks"]
+    affinity: dict[str, Averages]
 
 
 def fit(
@@ -44,24 +48,27 @@ def fit(
 
     Figures of tasks that took no part are those of heads as they were drawn. The same key gives every subset the same
     first parameters and the same batches. What is traced (the problem's arrays, `key`, `tasks`, `learning_rate`) can be
-    vmapped; under vmap a training whose patience has run out waits unchanged for the others.
+    vmapped; under vmap a training whose patience has run out waits unchanged for the others. With patience, vmap also
+    makes every step pay for a measurement of affinity.
     """
     learner = make_learner(problem, config, combiner, tasks, learning_rate)
     evaluations = config.steps // config.eval_every
     key_init, key_train = jax.random.split(key)
 
-    def goes_on(carry: tuple[State, Array]) -> Bool[Array, ""]:
+    def goes_on(carry: tuple[State, Any]) -> Bool[Array, ""]:
         state, _ = carry
         return (state.step < config.steps) & ~stopped(config, state)
 
-    def body(carry: tuple[State, Array]) -> tuple[State, Array]:
-        state, history = carry
+    def body(carry: tuple[State, Any]) -> tuple[State, Any]:
+        state, histories = carry
         row = state.step // config.eval_every
         state, found = advance(learner, state, key_train)
-        return state, history.at[row].set(found.validation.loss)
+        new = (found.validation.loss, found.affinity)
+        return state, jax.tree.map(lambda all_rows, one: all_rows.at[row].set(one), histories, new)
 
     history = jnp.full((evaluations, len(problem.tasks)), jnp.nan)
-    state, history = jax.lax.while_loop(goes_on, body, (init(learner, key_init), history))
+    affinity = jax.tree.map(lambda x: jnp.stack([x] * evaluations), nothing_seen(learner))
+    state, (history, affinity) = jax.lax.while_loop(goes_on, body, (init(learner, key_init), (history, affinity)))
     best = learner.model(state.best)
     return Result(
         validation=evaluate(problem.tasks, best, problem.validation),
@@ -70,6 +77,7 @@ def fit(
         best_step=state.best_step,
         steps=state.step,
         history=history,
+        affinity=affinity,
     )
 
 

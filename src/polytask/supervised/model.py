@@ -94,16 +94,37 @@ def task_losses(
     tasks: Sequence[HeadSpec], outputs: Float[Array, "batch outputs"], examples: Examples
 ) -> Float[Array, " tasks"]:
     """Each task's mean loss, as `HeadSpec` says, over the rows that have its label; 0 if none has."""
-    found = []
-    for group, given, target, there in _by_group(tasks, outputs, examples):
-        if group.kind == "classes":
-            losses = optax.softmax_cross_entropy_with_integer_labels(given, target)
-        elif group.kind == "binary":
-            losses = optax.sigmoid_binary_cross_entropy(given, target).mean(-1)
-        else:
-            losses = jnp.square(given - target).mean(-1)
-        found.append(_mean_over_present(losses, there))
+    return over_present(tasks, outputs, examples, _row_losses)
+
+
+def over_present(
+    tasks: Sequence[HeadSpec],
+    outputs: Float[Array, "batch outputs"],
+    examples: Examples,
+    rows: Callable[[Group, Array, Array], Array],
+) -> Float[Array, " tasks"]:
+    """Each task's mean of `rows(group, outputs, targets)`, (rows, tasks), over the rows that have its label, or 0."""
+    found = [
+        _mean_over_present(rows(group, given, target), there)
+        for group, given, target, there in _by_group(tasks, outputs, examples)
+    ]
     return _in_task_order(tasks, found)
+
+
+def row_losses(
+    tasks: Sequence[HeadSpec], outputs: Float[Array, "batch outputs"], examples: Examples
+) -> Float[Array, "batch tasks"]:
+    """The loss of every row in every task, as `HeadSpec` says; of no meaning where a label is missing."""
+    found = [_row_losses(group, given, target).T for group, given, target, _ in _by_group(tasks, outputs, examples)]
+    return _in_task_order(tasks, found).T
+
+
+def _row_losses(group: Group, given: Array, target: Array) -> Float[Array, "rows tasks"]:
+    if group.kind == "classes":
+        return optax.softmax_cross_entropy_with_integer_labels(given, target)
+    if group.kind == "binary":
+        return optax.sigmoid_binary_cross_entropy(given, target).mean(-1)
+    return jnp.square(given - target).mean(-1)
 
 
 class Figures(NamedTuple):
@@ -142,7 +163,9 @@ def _by_group(
         yield group, given, target, examples.present[:, np.array(group.tasks)]
 
 
-def _in_task_order(tasks: Sequence[HeadSpec], by_group: Sequence[Float[Array, " members"]]) -> Float[Array, " tasks"]:
+def _in_task_order(
+    tasks: Sequence[HeadSpec], by_group: Sequence[Float[Array, "members ..."]]
+) -> Float[Array, "tasks ..."]:
     order = np.concatenate([group.tasks for group in groups(tasks)])
     return jnp.concatenate(list(by_group))[np.argsort(order)]
 

@@ -41,11 +41,14 @@ def load(run: Path | str, problem: Problem | None = None) -> "Predictor":
 
 
 class Predictor:
-    """Answers for all tasks at once; `tasks` are their facts, `shape` that of one row of inputs."""
+    """Answers for all tasks at once; `tasks` are their facts, `shape` that of one row of inputs.
+
+    `outputs(inputs)` are the model's own numbers, side by side as `polytask.supervised.spec.groups` says.
+    """
 
     def __init__(self, tasks: tuple[HeadSpec, ...], model: Model, shape: tuple[int, ...]) -> None:
         self.tasks, self.model, self.shape = tasks, model, shape
-        self._outputs = eqx.filter_jit(model)
+        self.outputs = eqx.filter_jit(model)
 
     def predict(self, inputs: Float[np.ndarray, "rows ..."]) -> dict[str, Float[np.ndarray, "rows ..."]]:
         """By task: the numbers of a regression, the probability of yes, or the probability of every class.
@@ -55,7 +58,7 @@ class Predictor:
         given = np.asarray(inputs, np.float32)
         if given.shape[1:] != self.shape or given.ndim != len(self.shape) + 1:
             raise ValueError(f"inputs have shape {given.shape}, not (rows, {', '.join(map(str, self.shape))})")
-        outputs = self._outputs(jnp.asarray(given))
+        outputs = self.outputs(jnp.asarray(given))
         answers: dict[str, np.ndarray] = {}
         for group in groups(self.tasks):
             own = outputs[:, group.start : group.stop].reshape(len(given), len(group.tasks), group.outputs)

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import hashlib
-import resource
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,15 +15,17 @@ import optax
 
 from polytask.combine import make_combiner
 from polytask.runtime import checkpoint, provenance
-from polytask.runtime.folder import RunFolder
+from polytask.runtime.affinity_log import AffinityLog, reopen
+from polytask.runtime.folder import AFFINITY, RunFolder
 from polytask.runtime.loggers import Loggers, make_loggers
 from polytask.runtime.progress import Progress, TaskRow
+from polytask.runtime.room import peak_memory
 from polytask.runtime.stopping import stop_signal
-from polytask.supervised.config import MAY_CHANGE, OptimiserConfig, RunConfig, TrunkConfig
+from polytask.supervised.config import MAY_CHANGE, OptimiserConfig, RunConfig, SupervisedConfig, TrunkConfig
 from polytask.supervised.fitting import seed_key
 from polytask.supervised.problem import Problem
 from polytask.supervised.spec import HeadSpec
-from polytask.supervised.training import Evaluation, State, advance, init, make_learner, stopped
+from polytask.supervised.training import Evaluation, Learner, State, advance, init, make_learner, stopped
 
 
 def train(config: RunConfig, problem: Problem, run: Path | str) -> bool:
@@ -40,12 +41,13 @@ def train(config: RunConfig, problem: Problem, run: Path | str) -> bool:
     loop = Loop(config, chosen)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(RunFolder(run))
-        existed = folder.claim(content, MAY_CHANGE)
+        existed = folder.claim(content, MAY_CHANGE, complete)
         warnings = provenance.record(run)
         found = checkpoint.latest(run, warnings.append) if existed else None
         if found is not None:
             loop.load(found.path)
         folder.truncate_jsonl(loop.step if found else -1)
+        reopen(run)
         progress = stack.enter_context(Progress(config.steps, loop.step))
         for text in warnings:
             progress.message(f"warning: {text}")
@@ -64,10 +66,8 @@ class Loop:
 
     def __init__(self, config: RunConfig, problem: Problem) -> None:
         self.config, self.problem = config, problem
-        self.combiner = make_combiner(config.combine, scale=config.combine_scale)
         key_init, self._key = jax.random.split(seed_key(config.seed))
-        fresh = eqx.filter_jit(lambda problem, key: init(make_learner(problem, config, self.combiner), key))
-        self.state = fresh(problem, key_init)
+        self.state = _fresh(problem, _learned(config), key_init)
         self.seconds: dict[str, float] = dict.fromkeys(("compile", "update", "checkpoint"), 0.0)
         self._shown = 0.0
 
@@ -98,22 +98,29 @@ class Loop:
             compiled = compiled or self._compile(progress)
             begin, before = time.monotonic(), self.step
             with self._timed("update"):
-                self.state, found = compiled(self.problem, self.state, self._key)
+                self.state, found = compiled(self.problem, _learned(self.config), self.state, self._key)
                 found = jax.tree.map(np.asarray, found)
             self._check_finite(found)
             rate = (self.step - before) / max(time.monotonic() - begin, 1e-9)
             loggers.metrics(self._metrics(found, rate))
             last = self._evaluation(found)
             loggers.evaluation(last)
+            if found.affinity:
+                with AffinityLog(run) as log:
+                    log.period((before, self.step), found.affinity, self.problem.names)
             self._show(progress, rate, found)
             if self.step // self.config.checkpoint_every > before // self.config.checkpoint_every:
                 saved = self._save(run)
         if saved != self.step:
             self._save(run)
+        best = int(self.state.best_step)
+        if self.ended and 0 < best < self.step and (run / AFFINITY).exists():
+            with AffinityLog(run) as log:
+                log.stopped_early(self.step, best)
         if self.ended and self.step < self.config.steps and last is not None:
             # Patience ran out. What was chosen stays chosen, so the figures hold to the last step that was asked for.
             loggers.evaluation({**last, "step": self.config.steps, "stopped_at": self.step})
-            progress.message(f"no better evaluation since step {int(self.state.best_step):,}: stopped at {self.step:,}")
+            progress.message(f"no better evaluation since step {best:,}: stopped at {self.step:,}")
         return self.ended
 
     def load(self, path: Path) -> None:
@@ -124,11 +131,8 @@ class Loop:
     def _compile(self, progress: Progress) -> Any:
         progress.message("compiling, which can take a minute")
         with self._timed("compile"):
-            program: Any = eqx.filter_jit(self._advance)
-            return program.lower(self.problem, self.state, self._key).compile()
-
-    def _advance(self, problem: Problem, state: State, key: jax.Array) -> tuple[State, Evaluation]:
-        return advance(make_learner(problem, self.config, self.combiner), state, key)
+            program: Any = _advanced
+            return program.lower(self.problem, _learned(self.config), self.state, self._key).compile()
 
     def _save(self, run: Path) -> int:
         with self._timed("checkpoint"):
@@ -162,8 +166,7 @@ class Loop:
                 by_task["weight" if name == "weights" else name] = self._named(value)
             elif not value.shape:
                 record[name] = float(value)
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts KiB
-        return {**record, "task": by_task, "peak_memory_bytes": memory, "time": dict(self.seconds)}
+        return {**record, "task": by_task, "peak_memory_bytes": peak_memory(), "time": dict(self.seconds)}
 
     def _evaluation(self, found: Evaluation) -> dict[str, Any]:
         figures = {
@@ -201,28 +204,58 @@ class Loop:
         self.seconds[what] += time.monotonic() - begin
 
 
+def _learned(config: RunConfig) -> SupervisedConfig:
+    """What the program of a run depends on, so that runs which agree in it are compiled once."""
+    fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(SupervisedConfig)}
+    return SupervisedConfig(**{**fields, "steps": config.eval_every, "patience": 0})
+
+
+def _learner(problem: Problem, config: SupervisedConfig) -> Learner:
+    return make_learner(problem, config, make_combiner(config.combine, scale=config.combine_scale))
+
+
+@eqx.filter_jit
+def _fresh(problem: Problem, config: SupervisedConfig, key: jax.Array) -> State:
+    return init(_learner(problem, config), key)
+
+
+@eqx.filter_jit
+def _advanced(problem: Problem, config: SupervisedConfig, state: State, key: jax.Array) -> tuple[State, Evaluation]:
+    return advance(_learner(problem, config), state, key)
+
+
 def to_json(config: RunConfig, problem: Problem) -> dict[str, Any]:
     """What config.json holds: the configuration, under "specs" the tasks' facts, under "data" those of the rows."""
     parts = {"train": problem.train, "validation": problem.validation, "test": problem.test}
-    digest = hashlib.sha256()
-    for array in jax.tree.leaves(parts):
-        digest.update(np.ascontiguousarray(array).tobytes())
     data = {
         "input_shape": list(problem.train.inputs.shape[1:]),
         **{which: part.inputs.shape[0] for which, part in parts.items()},
-        "sha256": digest.hexdigest(),
+        "sha256": fingerprint(problem),
     }
     specs = [dataclasses.asdict(task) for task in problem.tasks]
     return {**_plain(dataclasses.asdict(config)), "specs": specs, "data": data}
 
 
+def fingerprint(problem: Problem) -> str:
+    """A digest of all the rows."""
+    digest = hashlib.sha256()
+    for array in jax.tree.leaves({"train": problem.train, "validation": problem.validation, "test": problem.test}):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def complete(content: dict[str, Any]) -> dict[str, Any]:
+    """What `to_json` gave an older version, with the fields that came to be since, at their defaults."""
+    return {**dataclasses.asdict(RunConfig()), **content}
+
+
 def from_json(content: dict[str, Any]) -> tuple[RunConfig, tuple[HeadSpec, ...]]:
     """The configuration and the tasks of a run. Raises ValueError naming fields that this version does not know."""
-    given = {name: value for name, value in content.items() if name not in ("specs", "data")}
+    given = {name: value for name, value in content.items() if name not in ("specs", "data", "groups")}
     unknown = given.keys() - {field.name for field in dataclasses.fields(RunConfig)}
     if unknown:
         raise ValueError(f"config.json has fields that this version does not know: {', '.join(sorted(unknown))}")
-    given["tasks"] = tuple(given["tasks"])
+    given["tasks"], given["relevance"] = tuple(given["tasks"]), tuple(given.get("relevance", ()))
     given["trunk"], given["optimiser"] = TrunkConfig(**given["trunk"]), OptimiserConfig(**given["optimiser"])
     return RunConfig(**given), tuple(HeadSpec(**spec) for spec in content["specs"])
 

@@ -1,5 +1,6 @@
 """Supervised training as pure functions of a state: so many steps, an evaluation, and the best parameters so far."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import equinox as eqx
@@ -9,9 +10,12 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from polytask import random
+from polytask.affinity import joint_gradients, measure
+from polytask.affinity.averages import Averages
 from polytask.combine import Combined, Combiner, combined_gradient
 from polytask.supervised.config import OptimiserConfig, SupervisedConfig
-from polytask.supervised.model import Figures, Model, evaluate, make_model, task_losses
+from polytask.supervised.loss import relevance, training_losses
+from polytask.supervised.model import Figures, Model, evaluate, make_model
 from polytask.supervised.problem import Examples, Problem
 
 
@@ -58,6 +62,7 @@ class Evaluation(NamedTuple):
       trunk's gradient, and of what the combiner tells, such as its weights.
     - `train`, `validation`: figures of the parameters as they stand.
     - `test`: figures of the parameters that the validation rows have chosen so far. They choose nothing.
+    - `affinity`: by measure (`polytask.affinity.measure`), what was seen in these steps; empty if nothing is measured.
     """
 
     loss: Float[Array, " tasks"]
@@ -65,6 +70,7 @@ class Evaluation(NamedTuple):
     train: Figures
     validation: Figures
     test: Figures
+    affinity: dict[str, Averages]
 
 
 def make_learner(
@@ -74,7 +80,8 @@ def make_learner(
     tasks: Bool[Array, " tasks"] | None = None,
     learning_rate: Float[Array, ""] | None = None,
 ) -> Learner:
-    """A learner of all tasks, or of those that `tasks` marks."""
+    """A learner of all tasks, or of those that `tasks` marks. Raises ValueError for a relevance of unknown tasks."""
+    relevance(config, problem.names)
     # The key decides nothing here: only the structure is kept.
     shapes = eqx.filter_eval_shape(lambda: fresh_model(problem, config, random.key(0, "structure")))
     arrays = [leaf for leaf in jax.tree.leaves(shapes) if _is_shape(leaf)]
@@ -140,16 +147,28 @@ def gradient(learner: Learner, params: Model, state: PyTree, batch: Examples, ke
     The trunk is what the tasks share: the combiner makes its gradient. Each head has that of its own task's loss,
     weighted where the method weighs losses. A task without a label in the batch takes no part.
     """
-    key_dropout, key_combiner = jax.random.split(key)
-    present = batch.present.any(0) & learner.tasks
-
-    def losses(params: Model) -> tuple[Float[Array, " tasks"], Bool[Array, " tasks"]]:
-        outputs = learner.model(params)(batch.inputs, key=key_dropout)
-        return task_losses(learner.problem.tasks, outputs, batch), present
-
+    losses, present = batch_losses(learner, batch, key)
     return combined_gradient(
-        learner.combiner, losses, params, state, key=key_combiner, present=present, shared=shared_parameters(params)
+        learner.combiner,
+        lambda params: (losses(params), present),
+        params,
+        state,
+        key=jax.random.split(key)[1],
+        present=present,
+        shared=shared_parameters(params),
     )
+
+
+def batch_losses(
+    learner: Learner, batch: Examples, key: PRNGKeyArray
+) -> tuple[Callable[[Model], Float[Array, " tasks"]], Bool[Array, " tasks"]]:
+    """The losses of one step as a function of the parameters, always with the same dropout; and who takes part."""
+
+    def losses(params: Model) -> Float[Array, " tasks"]:
+        outputs = learner.model(params)(batch.inputs, key=jax.random.split(key)[0])
+        return training_losses(learner.config, learner.problem.tasks, outputs, batch)
+
+    return losses, batch.present.any(0) & learner.tasks
 
 
 def shared_parameters(params: Model) -> PyTree:
@@ -160,41 +179,76 @@ def shared_parameters(params: Model) -> PyTree:
 
 def train_steps(
     learner: Learner, state: State, key: PRNGKeyArray, count: int
-) -> tuple[State, Float[Array, " tasks"], dict[str, Array]]:
-    """`count` steps in one scan. Returns the state, each task's mean training loss, and the means of the metrics."""
+) -> tuple[State, Float[Array, " tasks"], dict[str, Array], dict[str, Averages]]:
+    """`count` steps in one scan. Returns the state, each task's mean training loss, the means of the metrics, and what
+    was seen of the tasks' effects on each other, which nothing else depends on."""
     config, train = learner.config, learner.problem.train
     rows = train.inputs.shape[0]
     key_data, key_step = jax.random.split(key)
     optimiser = _optimiser(config.optimiser)
     whole = not 0 < config.batch_size < rows
-    per_epoch = steps_per_epoch(rows, config)
 
-    def one(carry: State, index: Array | None) -> tuple[State, tuple[Array, Array, dict[str, Array]]]:
+    def one(
+        carry: tuple[State, dict[str, Averages]], index: Array | None
+    ) -> tuple[tuple[State, dict[str, Averages]], tuple[Array, Array, dict[str, Array]]]:
+        state, seen = carry
         batch = train if index is None else train.take(index)
-        step = gradient(learner, carry.params, carry.combiner, batch, jax.random.fold_in(key_step, carry.step))
+        key = jax.random.fold_in(key_step, state.step)
+        if seen:
+            seen = jax.lax.cond(
+                state.step % config.affinity_every == 0,
+                lambda s: observe(learner, s, state, batch, key),
+                lambda s: s,
+                seen,
+            )
+        step = gradient(learner, state.params, state.combiner, batch, key)
         # Optax raises floats to integer powers, which JAX's strict promotion refuses.
         with jax.numpy_dtype_promotion("standard"):
-            updates, inner = optimiser.update(step.gradient, carry.optimiser, cast(optax.Params, carry.params))
-        epoch = (carry.step // per_epoch).astype(jnp.float32)
-        rate = learner.learning_rate * jnp.float32(config.optimiser.decay_per_epoch) ** epoch
-        params = jax.tree.map(lambda p, u: p - rate * u, carry.params, updates)
+            updates, inner = optimiser.update(step.gradient, state.optimiser, cast(optax.Params, state.params))
+        rate = _rate(learner, state.step)
+        params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
         told = {name: value.astype(jnp.float32) for name, value in step.info.items()}
         told["gradient_norm"] = optax.tree.norm(step.gradient.trunk)
-        carry = eqx.tree_at(
-            lambda s: (s.params, s.optimiser, s.combiner, s.step), carry, (params, inner, step.state, carry.step + 1)
+        state = eqx.tree_at(
+            lambda s: (s.params, s.optimiser, s.combiner, s.step), state, (params, inner, step.state, state.step + 1)
         )
-        return carry, (jnp.where(step.aux, step.losses, 0.0), step.aux, told)
+        return (state, seen), (jnp.where(step.aux, step.losses, 0.0), step.aux, told)
 
     index = None if whole else batch_indices(rows, config, key_data, state.step, count)
-    state, (losses, present, told) = jax.lax.scan(one, state, index, length=count)
+    (state, seen), (losses, present, told) = jax.lax.scan(one, (state, nothing_seen(learner)), index, length=count)
     mean = losses.sum(0) / jnp.maximum(present.sum(0), 1).astype(jnp.float32)
-    return state, mean, jax.tree.map(lambda values: values.mean(0), told)
+    return state, mean, jax.tree.map(lambda values: values.mean(0), told), seen
+
+
+def nothing_seen(learner: Learner) -> dict[str, Averages]:
+    """Averages of no measurement yet; empty if nothing is to be measured."""
+    return measure.init(len(learner.problem.tasks)) if learner.config.affinity_every else {}
+
+
+def observe(
+    learner: Learner, seen: dict[str, Averages], state: State, batch: Examples, key: PRNGKeyArray
+) -> dict[str, Averages]:
+    """One measurement taken into the averages: what a step of the optimiser, as it stands, on the loss of each task
+    would do to the losses of all, on the batch of this step and with its dropout. Heads stay, as TAG has it."""
+    losses, present = batch_losses(learner, batch, key)
+    shared = shared_parameters(state.params)
+    direction, rate = _optimiser(learner.config.optimiser), _rate(learner, state.step)
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        updates, state = direction.update(updates, state, params)
+        return jax.tree.map(lambda u: -rate * u, updates), state
+
+    gradients = joint_gradients(losses, state.params, shared)[1]
+    step = optax.GradientTransformation(direction.init, update)
+    found = measure.measure(losses, state.params, gradients, step, state.optimiser, shared=shared)
+    both = present[:, None] & present[None]
+    return measure.observe(seen, {name: jnp.where(both, matrix, jnp.nan) for name, matrix in found.items()})
 
 
 def advance(learner: Learner, state: State, key: PRNGKeyArray) -> tuple[State, Evaluation]:
     """`config.eval_every` steps, then an evaluation, after which the best parameters are known."""
     problem, config = learner.problem, learner.config
-    state, loss, metrics = train_steps(learner, state, key, config.eval_every)
+    state, loss, metrics, seen = train_steps(learner, state, key, config.eval_every)
     model = learner.model(state.params)
     validation = evaluate(problem.tasks, model, problem.validation)
     value = _criterion(config, validation, learner.tasks)
@@ -211,7 +265,7 @@ def advance(learner: Learner, state: State, key: PRNGKeyArray) -> tuple[State, E
     )
     train = evaluate(problem.tasks, model, problem.train)
     test = evaluate(problem.tasks, learner.model(state.best), problem.test)
-    return state, Evaluation(loss, metrics, train, validation, test)
+    return state, Evaluation(loss, metrics, train, validation, test, seen)
 
 
 def stopped(config: SupervisedConfig, state: State) -> Bool[Array, ""]:
@@ -226,6 +280,13 @@ def _criterion(config: SupervisedConfig, figures: Figures, tasks: Bool[Array, " 
     known = tasks & (figures.rows > 0) & jnp.isfinite(values)
     mean = jnp.where(known, values, 0.0).sum() / jnp.maximum(known.sum(), 1).astype(jnp.float32)
     return jnp.where(known.any(), mean, jnp.inf)
+
+
+def _rate(learner: Learner, step: Int[Array, ""]) -> Float[Array, ""]:
+    """The learning rate of a step."""
+    config = learner.config
+    epoch = (step // steps_per_epoch(learner.problem.train.inputs.shape[0], config)).astype(jnp.float32)
+    return learner.learning_rate * jnp.float32(config.optimiser.decay_per_epoch) ** epoch
 
 
 def _optimiser(config: OptimiserConfig) -> optax.GradientTransformation:

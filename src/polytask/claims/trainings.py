@@ -1,0 +1,40 @@
+"""Trainings in run folders, as claims need many of them: each once, and interrupted ones gone on with."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+if TYPE_CHECKING:
+    from polytask.runtime.config import TrainConfig
+    from polytask.runtime.groups import Group
+
+
+def train_once(config: "TrainConfig[Any]", run: Path, groups: "Sequence[Group]" = ()) -> bool:
+    """Trains in `run` what `polytask train` would, an agent for each group where groups are given.
+
+    A training that has ended is not touched, one that was interrupted goes on from its newest checkpoint. Returns
+    whether there was anything to do. Raises KeyboardInterrupt after Ctrl-C, with a checkpoint saved, and what
+    `polytask.runtime.training.train` raises: a folder that holds a training with other settings is refused.
+    """
+    from polytask.runtime import checkpoint
+    from polytask.runtime.folder import EVALUATIONS
+    from polytask.runtime.groups import train_groups
+    from polytask.runtime.training import train
+
+    if checkpoint.place(run, config.steps).exists() or (groups and (run / EVALUATIONS).exists()):
+        return False
+    run.parent.mkdir(parents=True, exist_ok=True)
+    if not (train_groups(config, list(groups), run) if groups else train(config, run)):
+        raise KeyboardInterrupt
+    return True
+
+
+def successes(run: Path, tasks: Sequence[str], evaluations: int) -> Float[np.ndarray, " tasks"]:
+    """Each task's success rate, the mean over the last evaluations of a run."""
+    from polytask.runtime.folder import EVALUATIONS, read_jsonl
+
+    records = read_jsonl(run / EVALUATIONS)[-evaluations:]
+    return np.array([[np.mean(record["task"]["success"][task]) for task in tasks] for record in records]).mean(0)

@@ -1,0 +1,102 @@
+"""Figures of losses that know the task: the learned metric, error against decisions, and the inner residual.
+
+Each function draws on the axes it is given, so that the same figure serves a page of the report and a file; `colours`
+are the series' in turn, the page's by default.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from polytask.report import plot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+
+_MARKERS = "osD^vPX*<>"
+
+
+def draw_metric(
+    axes: "Axes",
+    weights: Float[np.ndarray, "rows outputs"],
+    rows: Sequence[str],
+    outputs: Sequence[str],
+    divide: int | None = None,
+) -> None:
+    """A heat map of a metric's weights, logarithmic: 1 is white, outputs that count more are blue, less orange.
+
+    - `rows`: tasks, seeds or problems.
+    - `divide`: a line is drawn before this output, to set real outputs apart from others.
+    """
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colours = LinearSegmentedColormap.from_list("metric", ["#c24a18", "#ffffff", "#0067a5"])
+    logs = np.log2(np.maximum(np.asarray(weights, float), 1e-6))
+    most = max(1.0, float(np.ceil(np.abs(logs).max())))
+    image = axes.imshow(logs, cmap=colours, vmin=-most, vmax=most, aspect="auto", interpolation="nearest")
+    axes.set_yticks(range(len(rows)), rows)
+    every = max(1, len(outputs) // 40)
+    places = [i for i in range(len(outputs)) if outputs[i] and i % every == 0]
+    axes.set_xticks(places, [outputs[i] for i in places], rotation=90 if max(map(len, outputs)) > 2 else 0)
+    axes.grid(visible=False)
+    if divide is not None:
+        axes.axvline(divide - 0.5, color="#17212b", linewidth=1)
+    ticks = np.unique(np.array([-most, -most / 2, 0, most / 2, most]))
+    bar = axes.figure.colorbar(image, ax=axes, ticks=ticks, fraction=0.04, pad=0.02)
+    bar.set_ticklabels([f"{2.0**t:.2g}" for t in ticks])
+    bar.set_label("weight")
+
+
+def draw_quality(
+    axes: "Axes",
+    methods: Mapping[str, tuple[Float[np.ndarray, " seeds"], Float[np.ndarray, " seeds"]]],
+    colours: Sequence[str] = plot.SERIES,
+) -> None:
+    """Decision quality over squared error: a small point for each seed, a large one for the mean of each method."""
+    for i, (name, (error, quality)) in enumerate(methods.items()):
+        style: dict[str, Any] = {"color": colours[i % len(colours)], "marker": _MARKERS[i % len(_MARKERS)]}
+        axes.scatter(error, quality, s=12, alpha=0.5, linewidths=0, **style)
+        axes.scatter([np.mean(error)], [np.mean(quality)], s=60, label=name, zorder=3, **style)
+    errors = np.concatenate([np.asarray(error) for error, _ in methods.values()])
+    if errors.min() > 0 and errors.max() > 20 * errors.min():
+        axes.set_xscale("log")
+        plain_log(axes.xaxis)
+    axes.set(xlabel="mean squared error of the predictions", ylabel="decision quality")
+    axes.legend(frameon=False, fontsize=9)
+
+
+def draw_residual(
+    axes: "Axes",
+    curves: Mapping[str, Float[np.ndarray, "seeds steps"]],
+    colours: Sequence[str] = plot.SERIES,
+) -> None:
+    """The norm of the inner problem's gradient where each outer step was taken: the median seed, and their range.
+
+    Long curves are medians over a hundred stretches. Zero would be a predictor that has converged; the error of the
+    implicit gradient grows in proportion to it.
+    """
+    for i, (name, residual) in enumerate(curves.items()):
+        values = np.maximum(np.atleast_2d(np.asarray(residual, float)), 1e-12)
+        every, colour = max(1, values.shape[1] // 100), colours[i % len(colours)]
+        kept = values.shape[1] // every * every
+        values = np.median(values[:, :kept].reshape(len(values), -1, every), axis=-1)
+        steps = every * np.arange(1, values.shape[1] + 1)
+        axes.plot(steps, np.median(values, axis=0), color=colour, label=name)
+        axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+    axes.set_yscale("log")
+    plain_log(axes.yaxis)
+    axes.set(xlabel="outer step", ylabel="inner residual")
+    if len(curves) > 1:
+        axes.legend(frameon=False, fontsize=9)
+
+
+def plain_log(axis: "Axis") -> None:
+    """Ticks at 1, 2 and 5 times powers of ten, as plain numbers: the style draws no formulas."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=9))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

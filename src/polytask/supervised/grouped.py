@@ -1,0 +1,67 @@
+"""One model for each group of tasks, reported as one run."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from polytask.runtime import storage
+from polytask.runtime.folder import EVALUATIONS, RunFolder, read_jsonl
+from polytask.runtime.groups import GROUPS, Group
+from polytask.supervised.config import MAY_CHANGE, RunConfig
+from polytask.supervised.problem import Problem
+from polytask.supervised.run import to_json, train
+
+
+def train_groups(config: RunConfig, problem: Problem, groups: Sequence[Group], run: Path) -> bool:
+    """Trains each group's model in `run`/group1 and so on, one after another; then `run` holds what they evaluated.
+
+    Goes on where it stopped. Returns and raises as `train`; ValueError too if the groups serve other tasks than those
+    of the configuration, or of the problem where it names none.
+    """
+    served = [task for group in groups for task in group.serves]
+    asked = config.tasks or problem.names
+    if set(served) != set(asked):
+        raise ValueError(
+            f"the groups serve {', '.join(served)}, and the training is about {', '.join(asked)}; "
+            f"name the tasks of the groups, or group these tasks"
+        )
+    chosen = problem.only(served)
+    shown = ", ".join("+".join(group.tasks) for group in groups)
+    with RunFolder(run) as folder:
+        folder.claim({**to_json(config, chosen), "groups": shown}, MAY_CHANGE)
+        content = {"groups": [dataclasses.asdict(group) for group in groups]}
+        storage.replace(run / GROUPS, json.dumps(content, indent=2).encode())
+        for folder_name, group in group_runs(groups):
+            if not train(dataclasses.replace(config, tasks=group.tasks), problem, run / folder_name):
+                return False
+        found = {group: read_jsonl(run / name / EVALUATIONS) for name, group in group_runs(groups)}
+        lines = [json.dumps(record) for record in joined(found, chosen.names)]
+        storage.replace(run / EVALUATIONS, "".join(f"{line}\n" for line in lines).encode())
+    return True
+
+
+def group_runs(groups: Sequence[Group]) -> list[tuple[str, Group]]:
+    """The folder of each group that serves a task, and the group."""
+    return [(f"group{i + 1}", group) for i, group in enumerate(groups) if group.serves]
+
+
+def joined(found: dict[Group, list[dict[str, Any]]], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Evaluations at every step of any group, each task's from the group that serves it.
+
+    A group whose patience has run out keeps its last figures: what it has chosen stays chosen.
+    """
+    records: list[dict[str, Any]] = []
+    for step in sorted({record["step"] for own in found.values() for record in own}):
+        latest = {group: [r for r in own if r["step"] <= step] for group, own in found.items()}
+        if not all(latest.values()):
+            continue
+        figures: dict[str, dict[str, float]] = {}
+        for group, own in latest.items():
+            for figure, values in own[-1]["task"].items():
+                figures.setdefault(figure, {}).update({name: values[name] for name in group.serves})
+        ordered = {figure: {name: values[name] for name in names} for figure, values in figures.items()}
+        seconds = sum(own[-1]["seconds"] for own in latest.values())
+        records.append({"step": step, "seconds": seconds, "task": ordered})
+    return records

@@ -1,0 +1,159 @@
+"""What the test rows say of a trained run, with intervals over these rows."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from polytask.evaluation.statistics import CONFIDENCE, RESAMPLES, Estimate, wilson_interval
+from polytask.runtime import checkpoint
+from polytask.runtime.folder import RunFolder
+from polytask.runtime.groups import GROUPS, read_groups
+from polytask.supervised.grouped import group_runs
+from polytask.supervised.model import row_losses
+from polytask.supervised.predictor import Predictor, load
+from polytask.supervised.problem import Examples, Problem
+from polytask.supervised.run import fingerprint, from_json
+from polytask.supervised.spec import HeadSpec, groups
+
+_AT_A_TIME = 4_000_000  # counts of resampled rows held in memory
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskTest:
+    """The test rows of one task; intervals are 95 % over these rows, and say nothing about other seeds.
+
+    - `score`: accuracy, with Wilson's interval where a row has one answer, or R²; `loss`: the mean loss of a row. Other
+      intervals are bootstraps over rows.
+    """
+
+    task: HeadSpec
+    rows: int
+    score: Estimate
+    loss: Estimate
+
+
+@dataclasses.dataclass(frozen=True)
+class Tested:
+    """All tasks of a run; `step` is that of its newest checkpoint (the last group's, where there are groups)."""
+
+    step: int
+    tasks: tuple[TaskTest, ...]
+
+
+def measure_run(run: Path | str, problem: Problem | None = None) -> Tested:
+    """Measures the parameters that were best on the validation rows, on the test rows.
+
+    `problem` is resolved by the name in the run's configuration unless it is given. Raises RunFolderError or
+    CheckpointError if the folder holds no trained run, and ValueError if the problem's data are not those of the run.
+    """
+    folder = RunFolder(Path(run))
+    content = folder.read_config()
+    if "problem" not in content:
+        raise ValueError(f"{run} was not trained from data; `polytask evaluate` measures it")
+    config, specs = from_json(content)
+    if problem is None:
+        from polytask.problems import resolve
+
+        problem = resolve(config.problem, config.data_seed)
+    names = [task.name for task in specs]
+    if fingerprint(problem.only(names)) != content["data"]["sha256"]:
+        raise ValueError(f"the data of {config.problem} have changed since {run} was trained on them")
+    parts = [(folder.path, names)]
+    if "groups" in content:
+        parts = [
+            (folder.path / name, list(group.serves)) for name, group in group_runs(read_groups(folder.path / GROUPS))
+        ]
+    found: dict[str, TaskTest] = {}
+    for path, served in parts:
+        predictor = load(path, problem)
+        tests = measure(predictor, problem.only([task.name for task in predictor.tasks]).test)
+        found |= {test.task.name: test for test in tests if test.task.name in served}
+    return Tested(checkpoint.find(parts[-1][0]).step, tuple(found[name] for name in names))
+
+
+def measure(predictor: Predictor, examples: Examples) -> list[TaskTest]:
+    """Every task's score and loss on these rows, in the order of the tasks."""
+    outputs = predictor.outputs(examples.inputs)
+    present = np.asarray(examples.present)
+    losses = np.asarray(row_losses(predictor.tasks, outputs, examples), np.float64)
+    estimates = dict(_estimates(predictor.tasks, np.asarray(outputs, np.float64), examples))
+    counts = present.sum(0)
+    tests = []
+    for i, task in enumerate(predictor.tasks):
+        columns = np.where(present[:, i], np.stack([losses[:, i], np.ones(len(losses))]), 0.0)
+        loss = _bootstrap(columns, lambda sums: sums[0] / sums[1])
+        tests.append(TaskTest(task, int(counts[i]), estimates[i], loss))
+    return tests
+
+
+def to_json(tested: Tested) -> dict[str, Any]:
+    """What evaluation.json holds."""
+
+    def plain(estimate: Estimate) -> dict[str, float | None]:
+        return {name: value if np.isfinite(value) else None for name, value in estimate._asdict().items()}
+
+    return {
+        "step": tested.step,
+        "task": {
+            test.task.name: {"score": plain(test.score), "loss": plain(test.loss), "rows": test.rows}
+            for test in tested.tasks
+        },
+    }
+
+
+def _estimates(
+    tasks: tuple[HeadSpec, ...], outputs: Float[np.ndarray, "rows outputs"], examples: Examples
+) -> Iterator[tuple[int, Estimate]]:
+    """Each task's number and score."""
+    for group, targets in zip(groups(tasks), examples.targets, strict=True):
+        own = outputs[:, group.start : group.stop].reshape(len(outputs), len(group.tasks), group.outputs)
+        for i, task in enumerate(group.tasks):
+            there = np.asarray(examples.present[:, task])
+            given, target = own[:, i], np.asarray(targets[:, i], np.float64)
+            if group.kind == "regression":
+                yield task, _r_squared(given, target, there)
+            elif group.kind == "classes" or group.outputs == 1:
+                right = given.argmax(-1) == target if group.kind == "classes" else ((given > 0) == (target > 0.5))[:, 0]
+                yield task, wilson_interval(int(right[there].sum()), int(there.sum()))
+            else:
+                right = ((given > 0) == (target > 0.5)).mean(-1)
+                columns = np.where(there, np.stack([right, np.ones(len(right))]), 0.0)
+                yield task, _bootstrap(columns, lambda sums: sums[0] / sums[1])
+
+
+def _r_squared(
+    given: Float[np.ndarray, "rows outputs"],
+    target: Float[np.ndarray, "rows outputs"],
+    there: Bool[np.ndarray, " rows"],
+) -> Estimate:
+    """1 - SSE / SST, the mean of the labels being that of the rows that are drawn."""
+    centred = target - target[there].mean(0) if there.any() else target
+    error = np.square(given - target).sum(1)
+    columns = np.stack([np.ones(len(error)), error, np.square(centred).sum(1), *centred.T])
+
+    def statistic(sums: np.ndarray) -> np.ndarray:
+        spread = sums[2] - np.square(sums[3:]).sum(0) / sums[0]
+        return 1 - sums[1] / np.where(spread > 0, spread, np.nan)
+
+    return _bootstrap(np.where(there, columns, 0.0), statistic)
+
+
+def _bootstrap(columns: Float[np.ndarray, "columns rows"], statistic: Callable[[np.ndarray], np.ndarray]) -> Estimate:
+    """A statistic of sums over rows with its percentile interval; NaN where there is no row."""
+    rows, generator, drawn = columns.shape[1], np.random.default_rng(0), []
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = float(statistic(columns.sum(1, keepdims=True))[0])
+        size = max(1, min(RESAMPLES, _AT_A_TIME // rows))
+        for begin in range(0, RESAMPLES, size):
+            count = min(size, RESAMPLES - begin)
+            draws = generator.integers(0, rows, (count, rows)) + rows * np.arange(count)[:, None]
+            times = np.bincount(draws.ravel(), minlength=count * rows).reshape(count, rows)
+            drawn.append(statistic(columns @ times.T))
+        if not np.isfinite(value):
+            return Estimate(np.nan, np.nan, np.nan)
+        edges = np.nanquantile(np.concatenate(drawn), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Estimate(value, float(edges[0]), float(edges[1]))

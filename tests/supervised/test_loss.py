@@ -1,0 +1,93 @@
+"""`--loss`: what a supervised training minimises, and what it refuses."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from polytask import random
+from polytask.commands.supervised import default_folder, parse
+from polytask.losses import squared_errors
+from polytask.supervised import SupervisedConfig
+from polytask.supervised.config import RunConfig
+from polytask.supervised.loss import relevance, training_losses
+from polytask.supervised.model import task_losses
+from polytask.supervised.run import complete, from_json, to_json
+from tests.supervised.small import TASKS, points
+
+NAMES = [task.name for task in TASKS]
+PROBLEM = points()
+OUTPUTS = jax.random.normal(random.key(0, "outputs"), (72, 2 + 1 + 1 + 4))
+
+
+def test_task_weighted_is_the_likelihood_times_relevance():
+    config = SupervisedConfig(loss="task-weighted", relevance=("far=3", "corner=0.5"))
+    found = training_losses(config, TASKS, OUTPUTS, PROBLEM.train)
+    plain = training_losses(SupervisedConfig(), TASKS, OUTPUTS, PROBLEM.train)
+    np.testing.assert_array_equal(plain, task_losses(TASKS, OUTPUTS, PROBLEM.train))
+    np.testing.assert_allclose(found, plain * jnp.array([1, 3, 1, 0.5]), rtol=1e-6)
+
+
+def test_squared_error_is_briers_score_of_answers_and_classes():
+    found = training_losses(SupervisedConfig(loss="squared-error"), TASKS, OUTPUTS, PROBLEM.train)
+    o, there = np.asarray(OUTPUTS, np.float64), np.asarray(PROBLEM.train.present)
+    place, far, height, corner = (np.asarray(t, np.float64)[:, 0] for t in PROBLEM.train.targets)
+    probabilities = np.exp(o[:, 4:]) / np.exp(o[:, 4:]).sum(1, keepdims=True)
+    by_row = [
+        ((o[:, :2] - place) ** 2).mean(1),
+        (1 / (1 + np.exp(-o[:, 2])) - far[:, 0]) ** 2,
+        (o[:, 3] - height[:, 0]) ** 2,
+        ((probabilities - np.eye(4)[corner.astype(int)]) ** 2).sum(1),
+    ]
+    expected = [losses[there[:, t]].mean() for t, losses in enumerate(by_row)]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_squared_errors_are_least_at_the_chance_of_the_event():
+    """Proper: the expected score of a binary event of chance 0.3 is least where the probability is 0.3."""
+    logits = jnp.linspace(-4, 4, 801)[:, None]
+    expected = 0.3 * squared_errors(logits, jnp.ones((801, 1)), "binary") + 0.7 * squared_errors(
+        logits, jnp.zeros((801, 1)), "binary"
+    )
+    np.testing.assert_allclose(jax.nn.sigmoid(logits[jnp.argmin(expected)]), 0.3, atol=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("fat=2",), "there is no task 'fat'; give NAME=WEIGHT of place, far, height, corner"),
+        (("far",), "there is no task ''"),
+        (("far=0",), "must be a number above 0; leave a task out with --tasks"),
+        (("far=much",), "must be a number above 0"),
+    ],
+)
+def test_relevance_that_cannot_be_is_refused(given, said):
+    with pytest.raises(ValueError, match=said):
+        relevance(SupervisedConfig(loss="task-weighted", relevance=given), NAMES)
+
+
+def test_relevance_and_task_weighted_go_together():
+    for wrong in ({"loss": "task-weighted"}, {"relevance": ("far=2",)}):
+        with pytest.raises(ValueError, match="give both, or neither"):
+            SupervisedConfig(**wrong)
+
+
+def test_the_command_takes_it_and_names_the_folder_by_it():
+    name = "problems/tests.supervised.small:points"
+    given = parse([name, "--loss", "task-weighted", "--relevance", "far=2", "corner=0.5"])
+    assert given.relevance == ("far=2", "corner=0.5")
+    folders = {default_folder(given).name, default_folder(parse([name])).name}
+    assert len(folders) == 2
+    assert any("task-weighted-far2-corner0.5" in folder for folder in folders)
+
+
+def test_a_run_from_before_there_was_a_choice_reads_as_likelihood():
+    config = RunConfig(problem="points")
+    content = to_json(config, PROBLEM)
+    old = {key: value for key, value in content.items() if key not in ("loss", "relevance")}
+    assert from_json(old)[0] == config
+    assert complete(old) == content
+    weighted = dataclasses.replace(config, loss="task-weighted", relevance=("far=2.5",))
+    assert from_json(to_json(weighted, PROBLEM))[0] == weighted
