@@ -70,6 +70,10 @@ def test_the_table_fits_and_the_record_says_where_it_comes_from(monkeypatch, tmp
     assert len(table) == len(results)
     assert all(len(table[result.name].rstrip()) <= 80 and result.remark in table[result.name] for result in results)
     assert table[results[1].name].split()[5:8] == ["9.1", "8.7", "ms"]
+    monkeypatch.setattr(speed, "measure", lambda: pytest.fail("measured what cannot be kept"))
+    code, _, err = command("bench", "--output", str(file / "below" / "a-file.jsonl"))
+    assert code == 1
+    assert "cannot write" in err
     record = json.loads(file.read_text().splitlines()[0])
     assert record["results"][1]["best"] == 8.71
     assert record["packages"]["jax"] == jax.__version__

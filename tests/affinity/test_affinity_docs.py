@@ -4,10 +4,12 @@ import re
 from pathlib import Path
 
 import jax
+import pytest
 
 PAGE = Path(__file__).parents[2] / "docs" / "affinity.md"
 
 
+@pytest.mark.slow
 def test_snippets_run():
     snippets = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.S)
     assert len(snippets) == 2

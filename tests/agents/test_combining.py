@@ -37,6 +37,7 @@ def learned(state):
     return (state.critic, state.target_critic, state.actor, state.log_temperature)
 
 
+@pytest.mark.slow
 def test_the_mean_of_task_gradients_is_the_gradient_of_the_mean():
     case, batches = brc_case(), balanced()
     key = jax.random.fold_in(KEY, 0)
@@ -47,6 +48,7 @@ def test_the_mean_of_task_gradients_is_the_gradient_of_the_mean():
     assert_same(combined_metrics, metrics, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_each_part_can_be_combined_alone():
     batches = balanced()
     both, critic = with_combiners("mgda", "mgda", batches)[0], with_combiners("mgda", "none", batches)[0]
@@ -64,6 +66,7 @@ def test_methods_with_states_keys_and_lookahead_work(name):
     assert_finite((learned(state), metrics))
 
 
+@pytest.mark.slow
 def test_one_task_is_as_without_a_combiner():
     config = dataclasses.replace(BRC, critic_combiner="pcgrad", actor_combiner="pcgrad")
     alone = TaskSet(TASKS.specs[:1])

@@ -35,6 +35,7 @@ def directions(scale: str) -> list[np.ndarray]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("heads", ["stepped", "kept"])
 @pytest.mark.parametrize("scale", ["sum", "paper"])
 def test_transference_is_what_a_step_does_and_the_pick_is_the_best(heads, scale):

@@ -65,6 +65,7 @@ def test_other_seeds_differ(whole, tmp_path):
     assert diff(whole, tmp_path / "other") != []
 
 
+@pytest.mark.slow
 def test_a_replay_on_disk_ends_alike_and_may_take_over(whole, tmp_path):
     run = tmp_path / "disk"
     train(config(steps=40, replay_storage="disk"), run)
@@ -75,6 +76,7 @@ def test_a_replay_on_disk_ends_alike_and_may_take_over(whole, tmp_path):
     assert diff(whole, tmp_path / "moved") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [40, 75])
 def test_stopped_between_and_at_checkpoints_then_resumed(whole, tmp_path, stop_at):
     run = tmp_path / "stopped"
@@ -86,6 +88,7 @@ def test_stopped_between_and_at_checkpoints_then_resumed(whole, tmp_path, stop_a
     )
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_costs_time_but_no_bit(whole, tmp_path, capsys):
     run = tmp_path / "damaged"
     train(config(steps=75), run)

@@ -58,6 +58,7 @@ def check_derivative(function, point, size=1e-2, tolerance=2e-2):
     assert np.linalg.norm(exact - numeric) < tolerance * np.linalg.norm(numeric)
 
 
+@pytest.mark.slow
 def test_derivatives_are_those_of_the_solution():
     check_derivative(lambda s: soft_top_k(s, 3, 0.2), SCORES)
     weights = jnp.linspace(0.5, 2.0, 12)
@@ -103,6 +104,7 @@ def test_the_projection_lies_on_the_simplex_and_leaves_it_alone():
     np.testing.assert_allclose(jax.vmap(project_simplex)(projected), projected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_quadratic_program_is_solved_and_differentiated():
     pytest.importorskip("qpax")
     simplex = (jnp.ones((1, 12)), jnp.ones(1)), (-jnp.eye(12), jnp.zeros(12))

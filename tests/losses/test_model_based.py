@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from polytask.losses import (
     conjugate_gradient,
@@ -71,6 +72,7 @@ def test_omd_moves_the_model_to_where_its_value_function_is_right():
     assert jnp.sign(optimal_model_gradient(closed, truth, reward / 0.5, reward).gradient) == jnp.sign(found.gradient)
 
 
+@pytest.mark.slow
 def test_the_metrics_gradient_passes_through_the_model_and_its_value_function():
     """One parameter for three outputs, so that the metric decides which it serves; all optima in closed form."""
     targets, wanted = jnp.array([0.5, 1.0, 2.0]), 1.9

@@ -35,6 +35,7 @@ LEARNERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LEARNERS)
 def test_where_the_truth_can_be_fitted_every_rival_finds_it(name):
     fitted = fit(LEARNERS[name], DATA, KEY, 300)
@@ -63,6 +64,7 @@ def test_spo_plus_has_the_published_subgradient():
     np.testing.assert_allclose(gradient, 2 * (top(2 * p - y, None) - top(y, None)))
 
 
+@pytest.mark.slow
 def test_spo_plus_learns_from_hard_decisions():
     x = jax.random.normal(KEY, (60, 1, 3))
     data = Instances(x, x @ jax.random.normal(jax.random.key(4), (3, 6)))

@@ -69,6 +69,7 @@ def test_the_metric_weighs_the_output_that_the_task_needs():
     assert fitted.history["inner_residual"].max() < 0.01
 
 
+@pytest.mark.slow
 def test_seeds_as_one_program_are_the_seeds_one_by_one():
     data = Instances(jax.random.normal(KEY, (12, 3, 2)), jax.random.normal(jax.random.key(1), (12, 3, 2)))
 

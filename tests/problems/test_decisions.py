@@ -30,6 +30,7 @@ def make(name: str) -> tuple[Instances, DecisionProblem]:
     return portfolio.portfolio(KEY, 20)[0], portfolio.portfolio_problem()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cubic", "web", "knapsack", "newsvendor", "portfolio"])
 def test_the_truth_has_quality_one_a_constant_less_and_training_has_a_gradient(name):
     data, problem = make(name)

@@ -100,6 +100,7 @@ def test_planted_tasks_correlate_within_their_cluster_only():
     assert noisy.std() == pytest.approx(np.sqrt(1.09), abs=0.05)
 
 
+@pytest.mark.slow
 def test_problems_of_several_seeds_can_be_stacked_and_masked():
     """What claims about grouping need: all subsets of all problems in one program."""
     config = dataclasses.replace(settings("planted-clusters"), steps=50)

@@ -83,6 +83,7 @@ def browser(tmp_path_factory):
             process.terminate()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1200, 400])
 @pytest.mark.parametrize("which", ["seeds", "compared", "young"])
 def test_it_loads_silently_and_fits(browser, run_folder, tmp_path, which, width):

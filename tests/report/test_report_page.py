@@ -103,6 +103,7 @@ def test_a_bare_config_still_makes_a_report(tmp_path, written):
     assert "metrics.jsonl is missing" in html
 
 
+@pytest.mark.slow
 def test_fifty_tasks(run_folder, written, specs):
     html = written(run_folder("a", specs.metaworld([f"task-number-{i}-v3" for i in range(50)])))
     assert html.count('aria-label="task-number-') == 50

@@ -91,6 +91,7 @@ def test_pruning_keeps_what_was_used_last(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{age}-cache" for age in range(4)]
 
 
+@pytest.mark.slow
 def test_what_is_compiled_ahead_is_not_compiled_again():
     tasks = resolve(PROBES)
     agent = make_agent(BRCConfig(critic_width=8, critic_depth=1, actor_width=8, bins=11), tasks)

@@ -48,6 +48,7 @@ def test_resume_goes_on_and_the_same_command_finds_it_done(trained, tmp_path):
     assert (code, "going on from step 40" in out, "at 60 gradient steps" in out) == (0, True, True)
 
 
+@pytest.mark.slow
 def test_epochs_stand_for_steps(tmp_path):
     run = tmp_path / "run"
     arguments = ["--epochs", "3", *FAST[4:], "--tasks", "far", "--run", str(run)]

@@ -53,6 +53,7 @@ def test_two_equal_seeds_give_equal_bits_and_others_differ(seeds):
     assert not np.allclose(first.test.loss, second.test.loss)
 
 
+@pytest.mark.slow
 def test_patience_stops_without_changing_what_was_chosen(seeds):
     config = dataclasses.replace(CONFIG, patience=2)
     stopped = fit_seeds(PROBLEM, config, SUM, [0, 1])
@@ -67,6 +68,7 @@ def test_patience_stops_without_changing_what_was_chosen(seeds):
             np.testing.assert_allclose(stopped.test.loss[seed], seeds.test.loss[seed], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_task_that_takes_no_part_is_left_as_it_was_drawn():
     masks = jnp.array([[True, True, True, True], [True, False, True, False]])
     found = fit_subsets(PROBLEM, CONFIG, SUM, 0, masks)
@@ -76,17 +78,20 @@ def test_a_task_that_takes_no_part_is_left_as_it_was_drawn():
     assert moved.tolist() == [True, True, False, True, False, False, False, False]
 
 
+@pytest.mark.slow
 def test_all_tasks_marked_is_all_tasks(seeds):
     found = fit_subsets(PROBLEM, CONFIG, SUM, 0, jnp.ones((1, 4), bool))
     np.testing.assert_allclose(found.test.loss[0], seeds.test.loss[0], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_one_task(seeds):
     found = fitted(PROBLEM.only(["far"]), CONFIG, make_combiner("pcgrad"), seed_key(0))
     assert found.test.loss.shape == (1,)
     assert found.test.score[0] > 0.6
 
 
+@pytest.mark.slow
 def test_learning_rates_can_be_traced():
     rates = jnp.array([0.0, 0.05])
     found = jax.jit(jax.vmap(lambda rate: fit(PROBLEM, CONFIG, SUM, seed_key(0), learning_rate=rate)))(rates)

@@ -89,6 +89,7 @@ def test_groups_of_other_tasks_are_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_intervals_are_over_the_test_rows():
     problem = points(noise=0.3)
     import jax

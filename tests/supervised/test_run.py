@@ -65,6 +65,7 @@ def test_stopped_and_resumed_is_the_run_that_was_left_alone(whole, tmp_path, mon
     assert without_time[:2] == without_time[2:]
 
 
+@pytest.mark.slow
 def test_a_run_gives_the_figures_of_fit(whole):
     found = fit_seeds(PROBLEM, CONFIG, module.make_combiner("pcgrad"), [CONFIG.seed])
     last = lines(whole, "evaluations.jsonl")[-1]
@@ -85,6 +86,7 @@ def test_what_a_run_records(whole):
     assert [int(p.name[-9:]) for p in sorted((whole / "checkpoints").iterdir())] == [30, 60, 80]
 
 
+@pytest.mark.slow
 def test_patience_ends_a_run_early_and_its_figures_stand_to_the_end(tmp_path, capsys):
     config = dataclasses.replace(CONFIG, patience=2, steps=2_000, optimiser=OptimiserConfig(learning_rate=0.1))
     assert train(config, PROBLEM, tmp_path / "run")
@@ -129,6 +131,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_task(tmp_path):
         train(CONFIG, loud, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_some_of_the_tasks(tmp_path):
     assert train(dataclasses.replace(CONFIG, tasks=("corner",), steps=10), PROBLEM, tmp_path / "run")
     assert lines(tmp_path / "run", "evaluations.jsonl")[-1]["task"]["score"].keys() == {"corner"}

@@ -32,7 +32,8 @@ class Parts:
                 raise ValueError(f"{name}: {key} is not finite; nothing of it is kept")
         self._folder.mkdir(parents=True, exist_ok=True)
         temporary = self._folder / f".{name}.{os.getpid()}.npz"
-        np.savez(temporary, settings=np.array(wanted), **made)
+        everything: dict[str, Any] = {**made, "settings": np.array(wanted)}
+        np.savez(temporary, **everything)
         temporary.replace(file)
         return made
 

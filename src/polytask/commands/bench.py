@@ -30,11 +30,12 @@ def _bench(
     """
     from rich.console import Console
 
-    from polytask.runtime import provenance, storage
+    from polytask.runtime import provenance
     from polytask.runtime.compilation import keep_compiled
     from polytask.speed import measure
 
     keep_compiled()
+    _append(output, "")  # what cannot be written should be known before minutes of measuring
     facts = _facts(provenance.collect())
     console = Console(highlight=False)
     console.print(_machine(facts), markup=False, soft_wrap=True)
@@ -44,16 +45,24 @@ def _bench(
             results.append(result)
             status.update(f"measured: {result.name} ...")
     console.print(_table(results))
+    _append(output, json.dumps({**facts, "results": [vars(result) for result in results]}) + "\n")
     if output is not None:
-        record = {**facts, "results": [vars(result) for result in results]}
-        try:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            with output.open("a") as file:
-                file.write(json.dumps(record) + "\n")
-        except OSError as error:
-            raise storage.StorageError(f"cannot write {output}: {storage.reason(error, output.parent, 0)}") from error
         print(f"\nappended to {output}")
     return 0
+
+
+def _append(file: Path | None, text: str) -> None:
+    """Writes at the end of a file, if there is one. Raises StorageError where it cannot be written."""
+    from polytask.runtime import storage
+
+    if file is None:
+        return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise storage.StorageError(f"cannot write {file}: {storage.reason(error, file.parent, 0)}") from error
 
 
 def _facts(session: dict[str, Any]) -> dict[str, Any]:

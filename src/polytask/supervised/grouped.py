@@ -11,7 +11,7 @@ from polytask.runtime.folder import EVALUATIONS, RunFolder, read_jsonl
 from polytask.runtime.groups import GROUPS, Group
 from polytask.supervised.config import MAY_CHANGE, RunConfig
 from polytask.supervised.problem import Problem
-from polytask.supervised.run import to_json, train
+from polytask.supervised.run import complete, to_json, train
 
 
 def train_groups(config: RunConfig, problem: Problem, groups: Sequence[Group], run: Path) -> bool:
@@ -30,7 +30,7 @@ def train_groups(config: RunConfig, problem: Problem, groups: Sequence[Group], r
     chosen = problem.only(served)
     shown = ", ".join("+".join(group.tasks) for group in groups)
     with RunFolder(run) as folder:
-        folder.claim({**to_json(config, chosen), "groups": shown}, MAY_CHANGE)
+        folder.claim({**to_json(config, chosen), "groups": shown}, MAY_CHANGE, complete)
         content = {"groups": [dataclasses.asdict(group) for group in groups]}
         storage.replace(run / GROUPS, json.dumps(content, indent=2).encode())
         for folder_name, group in group_runs(groups):
