@@ -88,13 +88,16 @@ def _test(run: Path) -> int:
     from rich.table import Table
     from rich.text import Text
 
+    from polytask.problems import resolve
+    from polytask.runtime.folder import RunFolder
     from polytask.supervised import testing
 
     def cells(estimate: "Estimate") -> list[str]:
         shown = [f"{x:.4f}" if abs(x) < 10 else f"{x:.4g}" for x in estimate]
         return [shown[0], f"{shown[1]} to {shown[2]}"] if estimate.has_interval else [shown[0], ""]
 
-    tested = testing.measure_run(run)
+    config = RunFolder(run).read_config()
+    tested = testing.measure_run(run, resolve(config["problem"], config["data_seed"]))
     table = Table(title=f"step {tested.step:,}, test rows", title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("task", overflow="fold")
     for heading in ("rows", "score", "95 %", "loss", "95 %"):

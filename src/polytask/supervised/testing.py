@@ -44,21 +44,17 @@ class Tested:
     tasks: tuple[TaskTest, ...]
 
 
-def measure_run(run: Path | str, problem: Problem | None = None) -> Tested:
+def measure_run(run: Path | str, problem: Problem) -> Tested:
     """Measures the parameters that were best on the validation rows, on the test rows.
 
-    `problem` is resolved by the name in the run's configuration unless it is given. Raises RunFolderError or
-    CheckpointError if the folder holds no trained run, and ValueError if the problem's data are not those of the run.
+    Raises RunFolderError or CheckpointError if the folder holds no trained run, and ValueError if the data of `problem`
+    are not those of the run.
     """
     folder = RunFolder(Path(run))
     content = folder.read_config()
     if "problem" not in content:
         raise ValueError(f"{run} was not trained from data; `polytask evaluate` measures it")
     config, specs = from_json(content)
-    if problem is None:
-        from polytask.problems import resolve
-
-        problem = resolve(config.problem, config.data_seed)
     names = [task.name for task in specs]
     if fingerprint(problem.only(names)) != content["data"]["sha256"]:
         raise ValueError(f"the data of {config.problem} have changed since {run} was trained on them")
