@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from polytask.losses.decision import Temperature, soft_knapsack
 from polytask.losses.learner import Instances
 from polytask.losses.quality import DecisionProblem
+from polytask.problems.pyepo import polynomial
 
 
 def knapsack(
@@ -31,11 +32,10 @@ def knapsack(
 
     - `problem_key`: of the matrix B; the same for training and test data.
     """
-    key_x, key_noise = jax.random.split(key)
-    x = jax.random.normal(key_x, (instances, features))
-    mix = jax.random.bernoulli(problem_key, 0.5, (features, items)).astype(jnp.float32)
-    clean = 5 / 3.5**degree * (x @ mix / jnp.sqrt(jnp.float32(features)) + 3) ** degree + 1
-    noise = jax.random.uniform(key_noise, clean.shape, minval=1 - width, maxval=1 + width)
+    x, power, noise = polynomial(
+        key, instances, problem_key, outputs=items, features=features, degree=degree, width=width
+    )
+    clean = 5 / 3.5**degree * power + 1
     return Instances(x[:, None], jnp.ceil(clean * noise)[:, None])
 
 

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from polytask.losses.decision import Temperature
 from polytask.losses.learner import Instances
 from polytask.losses.quality import DecisionProblem
+from polytask.problems.pyepo import polynomial
 
 GRID = 5
 """Nodes along a side."""
@@ -39,11 +40,10 @@ def shortest_path(
 
     - `problem_key`: of the matrix B; the same for training and test data.
     """
-    key_x, key_noise = jax.random.split(key)
-    x = jax.random.normal(key_x, (instances, features))
-    mix = jax.random.bernoulli(problem_key, 0.5, (features, edges(grid))).astype(jnp.float32)
-    clean = (x @ mix / jnp.sqrt(jnp.float32(features)) + 3) ** degree / 3.5**degree + 1
-    noise = jax.random.uniform(key_noise, clean.shape, minval=1 - width, maxval=1 + width)
+    x, power, noise = polynomial(
+        key, instances, problem_key, outputs=edges(grid), features=features, degree=degree, width=width
+    )
+    clean = power / 3.5**degree + 1
     return Instances(x[:, None], -(clean * noise)[:, None])
 
 
