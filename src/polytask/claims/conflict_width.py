@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from polytask.claims.base import Claim, Finding, Row, Say, Verdict
 from polytask.claims.intervals import over_seeds
-from polytask.claims.trainings import train_once
+from polytask.claims.trainings import small, train_once
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 WIDTHS = (64, 128, 256, 512)
 SEEDS = range(3)
 FAST_WIDTHS = (8, 16)
-FAST_TASKS = ("metaworld/reach-v3", "metaworld/drawer-close-v3", "metaworld/door-close-v3")
 
 Rates = dict[int, list[tuple[Float[np.ndarray, " periods"], float]]]
 """By width, for each seed: the conflict rate in each period, and over all."""
@@ -32,22 +31,11 @@ def configuration(full: bool, width: int, seed: int) -> "TrainConfig[Any]":
     from polytask.runtime.config import preset
 
     config = preset("cpu")
-    common = {"seed": seed, "eval_every": 0, "tensorboard": False}
+    config = dataclasses.replace(config, seed=seed, eval_every=0, tensorboard=False)
+    if not full:
+        return dataclasses.replace(small(config, width), affinity_every=10)
     agent = dataclasses.replace(config.agent, critic_width=width)
-    if full:
-        return dataclasses.replace(config, agent=agent, steps=20_000, affinity_every=100, **common)
-    agent = dataclasses.replace(agent, critic_depth=1, actor_width=16, bins=11, batch_size=16, updates_per_step=1)
-    return dataclasses.replace(
-        config,
-        tasks=FAST_TASKS,
-        agent=agent,
-        steps=400,
-        warmup_steps=100,
-        checkpoint_every=200,
-        log_every=100,
-        affinity_every=10,
-        **common,
-    )
+    return dataclasses.replace(config, agent=agent, steps=20_000, affinity_every=100)
 
 
 def conflict_rate(run: Path) -> tuple[Float[np.ndarray, " periods"], float]:
@@ -88,9 +76,7 @@ def finding(found: Rates) -> Finding:
     ]
     change = over_seeds(rates[wide] - rates[narrow])
     rows.append(Row(f"{wide} wide - {narrow} wide, paired", *change, seeds=seeds))
-    verdict: Verdict = "no difference seen"
-    if change.low is not None and change.high is not None:
-        verdict = "holds" if change.high < 0 else "does not hold" if change.low > 0 else "no difference seen"
+    verdicts: dict[int, Verdict] = {-1: "holds", 0: "no difference seen", 1: "does not hold"}
     remarks = [
         "A pair of tasks conflicts where the cosine of their critic gradients is negative; batches of each task."
     ]
@@ -100,7 +86,7 @@ def finding(found: Rates) -> Finding:
         "share of conflicting pairs, by width and seed": rates,
         "by period": {width: [periods for periods, _ in by_seed] for width, by_seed in found.items()},
     }
-    return Finding(tuple(rows), verdict, tuple(remarks), {"rates": _figure(rates)}, tables)
+    return Finding(tuple(rows), verdicts[change.sign], tuple(remarks), {"rates": _figure(rates)}, tables)
 
 
 def _figure(rates: Mapping[int, Sequence[float] | np.ndarray]) -> "Figure":

@@ -13,6 +13,13 @@ class Mean(NamedTuple):
     low: float | None
     high: float | None
 
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the whole interval lies above or below zero, else 0, as without an interval."""
+        if self.low is None or self.high is None:
+            return 0
+        return int(self.low > 0) - int(self.high < 0)
+
 
 def over_seeds(values: Float[np.ndarray, " seeds"], confidence: float = 0.95) -> Mean:
     """The mean of one number per seed with Student's t interval; for paired comparisons give it the differences."""
@@ -47,5 +54,7 @@ def equivalence(differences: Float[np.ndarray, " seeds"], margin: float) -> Equi
     if error == 0:
         return Equivalence(float(abs(mean) >= margin), mean, mean)
     p = max(stats.t.sf((mean + margin) / error, n - 1), stats.t.cdf((mean - margin) / error, n - 1))
-    inner = over_seeds(differences, 0.9)
-    return Equivalence(float(p), float(inner.low or mean), float(inner.high or mean))
+    _, low, high = over_seeds(differences, 0.9)
+    assert low is not None
+    assert high is not None
+    return Equivalence(float(p), low, high)

@@ -57,6 +57,7 @@ def descend(method: str, starts: Float[np.ndarray, "starts 2"], rate: float, ste
 
     from polytask import random
     from polytask.combine import combine_gradients, make_combiner
+    from polytask.losses import optimiser_step
 
     combiner, optimiser = make_combiner(method), optax.adam(rate)
     every = steps // records
@@ -70,10 +71,8 @@ def descend(method: str, starts: Float[np.ndarray, "starts 2"], rate: float, ste
         point, inner, state, key = carry
         key_step = jax.random.fold_in(key, step)
         found = combine_gradients(combiner, jax.jacrev(losses)(point), losses(point), state, key=key_step)
-        # Optax raises floats to integer powers, which JAX's strict promotion refuses.
-        with jax.numpy_dtype_promotion("standard"):
-            updates, inner = optimiser.update(found.gradient, inner)
-        return (point + updates, inner, found.state, key), None
+        point, inner = optimiser_step(optimiser, point, found.gradient, inner)
+        return (point, inner, found.state, key), None
 
     def path(start: "Array", key: "Array") -> "Array":
         def part(carry: tuple, first: "Array") -> tuple[tuple, "Array"]:

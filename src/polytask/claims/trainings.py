@@ -1,5 +1,6 @@
 """Trainings in run folders, as claims need many of them: each once, and interrupted ones gone on with."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,17 @@ from jaxtyping import Float
 if TYPE_CHECKING:
     from polytask.runtime.config import TrainConfig
     from polytask.runtime.groups import Group
+
+
+FAST_TASKS = ("metaworld/reach-v3", "metaworld/drawer-close-v3", "metaworld/door-close-v3")
+
+
+def small(config: "TrainConfig[Any]", width: int = 8) -> "TrainConfig[Any]":
+    """The same training for a fast mode: the smallest BRC, critics `width` wide, for 400 steps of three tasks."""
+    sizes = {"critic_width": width, "critic_depth": 1, "actor_width": 16, "bins": 11}
+    agent = dataclasses.replace(config.agent, **sizes, batch_size=16, updates_per_step=1)
+    length = {"steps": 400, "warmup_steps": 100, "checkpoint_every": 200, "log_every": 100}
+    return dataclasses.replace(config, tasks=FAST_TASKS, agent=agent, **length)
 
 
 def train_once(config: "TrainConfig[Any]", run: Path, groups: "Sequence[Group]" = ()) -> bool:
