@@ -57,12 +57,10 @@ def _append(file: Path | None, text: str) -> None:
 
     if file is None:
         return
-    try:
+    with storage.writing(file, file.parent):
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a") as stream:
             stream.write(text)
-    except OSError as error:
-        raise storage.StorageError(f"cannot write {file}: {storage.reason(error, file.parent, 0)}") from error
 
 
 def _facts(session: dict[str, Any]) -> dict[str, Any]:

@@ -75,10 +75,8 @@ def _write(run: Path, content: dict[str, Any]) -> None:
     from polytask.runtime import storage
 
     file = run / FILE
-    try:
+    with storage.writing(file, run):
         storage.replace(file, json.dumps(content, indent=1, allow_nan=False).encode())
-    except OSError as error:
-        raise storage.StorageError(f"cannot write {file}: {storage.reason(error, run, 0)}") from error
     print(f"\nwritten {file}")
 
 

@@ -2,11 +2,10 @@
 
 import dataclasses
 import json
-import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -71,6 +70,7 @@ def write(claim: "Claim", finding: "Finding", output: Path, *, full: bool, secon
     """
     from polytask.claims.base import check
     from polytask.runtime import provenance, storage
+    from polytask.runtime.loggers import plain
 
     check(finding)
     record = {
@@ -81,33 +81,18 @@ def write(claim: "Claim", finding: "Finding", output: Path, *, full: bool, secon
         "verdict": finding.verdict,
         "rows": [dataclasses.asdict(row) for row in finding.rows],
         "remarks": list(finding.remarks),
-        "tables": _plain(finding.tables),
+        "tables": plain(finding.tables),
         "seconds": round(seconds, 1),
         "provenance": provenance.collect(),
     }
     file = output / f"{claim.name}.json"
-    try:
+    with storage.writing(output, output):
         storage.replace(file, json.dumps(record, indent=1, allow_nan=False).encode() + b"\n")
         files = [file]
         for name, figure in finding.figures.items():
             files.append(output / f"{claim.name}-{name}.png")
             figure.savefig(files[-1])
-    except OSError as error:
-        raise storage.StorageError(f"cannot write {output}: {storage.reason(error, output, 0)}") from error
     return files
-
-
-def _plain(value: Any) -> Any:
-    """What JSON can hold: arrays as lists, numbers that are not finite as null."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def _list(claims: "Sequence[Claim]", console: "Console") -> None:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -36,6 +36,28 @@ def without(arguments: Sequence[str], flag: str) -> list[str]:
     """The arguments without a flag and its value."""
     at = next(i for i, argument in enumerate(arguments) if argument.partition("=")[0] == flag)
     return [*arguments[:at], *arguments[at + (1 if "=" in arguments[at] else 2) :]]
+
+
+def affinity_in_full(arguments: Sequence[str]) -> list[str]:
+    """The shorthand --affinity every=N as what it stands for."""
+    every = value_of(arguments, "--affinity", "")
+    if not every:
+        return list(arguments)
+    return [*without(arguments, "--affinity"), "--affinity-every", every.removeprefix("every=")]
+
+
+def finished(training: Callable[[], bool], go_on: str) -> bool:
+    """Whether a training reaches its end; where it does not, says how to go on."""
+    from polytask.runtime.compilation import keep_compiled
+
+    keep_compiled()
+    try:
+        done = training()
+    except KeyboardInterrupt:
+        stop_at_once(go_on)
+    if not done:
+        print(f"Stopped; a checkpoint is saved. Go on with\n  {go_on}", file=sys.stderr)
+    return done
 
 
 def stop_at_once(go_on: str) -> NoReturn:

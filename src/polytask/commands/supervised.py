@@ -3,15 +3,15 @@
 import dataclasses
 import re
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from polytask.commands.shared import INTERRUPTED, KEPT, conclude, stop_at_once, value_of, without
+from polytask.commands.shared import INTERRUPTED, KEPT, affinity_in_full, conclude, finished, value_of
 from polytask.problems import PREFIX, settings
+from polytask.runtime.config import GROUPED
 from polytask.supervised.config import RunConfig
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def is_supervised(arguments: Sequence[str]) -> bool:
 
 def train(arguments: list[str]) -> int:
     """Parses and runs."""
-    arguments = _in_full(arguments)
+    arguments = affinity_in_full(arguments)
     given = parse(arguments)
     problem = _resolve(given)
     config = RunConfig(**{field.name: getattr(given, field.name) for field in dataclasses.fields(RunConfig)})
@@ -97,7 +97,7 @@ def resume(arguments: list[str], run: Path, content: dict[str, Any]) -> int:
     kept = ResumeArguments(run, **{name: getattr(config, name) for name in names})
     given = tyro.cli(ResumeArguments, prog="polytask resume", args=arguments, default=kept)
     config = dataclasses.replace(config, **{name: getattr(given, name) for name in names})
-    if "groups" not in content:
+    if GROUPED not in content:
         return _train(config, _resolve(config), run)
     from polytask.runtime.groups import GROUPS, read_groups
 
@@ -110,14 +110,6 @@ def parse(arguments: list[str]) -> TrainArguments:
     usual = settings(name)
     default = TrainArguments(**{field.name: getattr(usual, field.name) for field in dataclasses.fields(usual)})
     return tyro.cli(TrainArguments, prog="polytask train", args=arguments, default=default)
-
-
-def _in_full(arguments: list[str]) -> list[str]:
-    """The shorthand --affinity every=N as what it stands for."""
-    every = value_of(arguments, "--affinity", "")
-    if not every:
-        return arguments
-    return [*without(arguments, "--affinity"), "--affinity-every", every.removeprefix("every=")]
 
 
 def default_folder(config: RunConfig) -> Path:
@@ -138,21 +130,21 @@ def _resolve(config: RunConfig) -> "Problem":
 
 def _train(config: RunConfig, problem: "Problem", run: Path, groups: "Sequence[Group]" = ()) -> int:
     """Trains one model, or one for each group, showing what, and ends with the table and the report."""
-    from polytask.runtime.compilation import keep_compiled
-    from polytask.supervised.grouped import train_groups
     from polytask.supervised.run import train
 
-    keep_compiled()
     _announce(config, problem.only(config.tasks) if config.tasks else problem, run)
     for i, group in enumerate(groups):
         print(f"group{i + 1}  {', '.join(group.tasks)}")
     go_on = f"polytask resume {shlex.quote(str(run))}"
-    try:
-        finished = train_groups(config, problem, groups, run) if groups else train(config, problem, run)
-    except KeyboardInterrupt:
-        stop_at_once(go_on)
-    if not finished:
-        print(f"Stopped; a checkpoint is saved. Go on with\n  {go_on}", file=sys.stderr)
+
+    def training() -> bool:
+        if not groups:
+            return train(config, problem, run)
+        from polytask.supervised.grouped import train_groups
+
+        return train_groups(config, problem, groups, run)
+
+    if not finished(training, go_on):
         return INTERRUPTED
     conclude([run], run / "report.html")
     print(f"run     {run}")

@@ -3,7 +3,6 @@
 import dataclasses
 import re
 import shlex
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,7 +11,7 @@ import tyro
 
 from polytask.agents.config import AGENT_CONFIGS
 from polytask.commands import supervised
-from polytask.commands.shared import INTERRUPTED, KEPT, stop_at_once, value_of, without
+from polytask.commands.shared import INTERRUPTED, KEPT, affinity_in_full, finished, value_of, without
 from polytask.runtime.config import MAY_CHANGE, AgentT, Preset, TrainConfig, preset
 from polytask.tasks.options import TaskOptions
 
@@ -172,10 +171,7 @@ def _in_full(arguments: list[str]) -> list[str]:
     if name:
         both = ["--agent.critic-combiner", name, "--agent.actor-combiner", name]
         arguments = [*without(arguments, "--combine"), *both]
-    every = value_of(arguments, "--affinity", "")
-    if every:
-        arguments = [*without(arguments, "--affinity"), "--affinity-every", every.removeprefix("every=")]
-    return arguments
+    return affinity_in_full(arguments)
 
 
 def _full_name(argument: str) -> str:
@@ -206,22 +202,15 @@ def _train(config: TrainConfig[Any], tasks: "TaskSet", runs: Mapping[int, Path],
 
 
 def _finished(training: Callable[[], bool], go_on: str) -> bool:
-    """Whether a training reaches its end; where it does not, says how to go on."""
-    from polytask.runtime.compilation import keep_compiled
+    """As `finished`; where a task fails, the error says how to go on too."""
     from polytask.stepping import TaskFailure
 
-    keep_compiled()
     try:
-        finished = training()
+        return finished(training, go_on)
     except TaskFailure as failure:
         if failure.step:  # 0: it did not even start
             failure.add_note(f"A checkpoint of the step before is saved. Once the task is mended: {go_on}")
         raise
-    except KeyboardInterrupt:
-        stop_at_once(go_on)
-    if not finished:
-        print(f"Stopped; a checkpoint is saved. Go on with\n  {go_on}", file=sys.stderr)
-    return finished
 
 
 def _train_groups(arguments: list[str], file: Path) -> int:

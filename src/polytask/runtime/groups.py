@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,17 +39,26 @@ def read_groups(file: Path) -> list[Group]:
     return groups
 
 
+def group_runs(groups: Sequence[Group]) -> list[tuple[str, Group]]:
+    """The folder of each group that serves a task, and the group."""
+    return [(f"group{i + 1}", group) for i, group in enumerate(groups) if group.serves]
+
+
+def members(groups: Sequence[Group]) -> str:
+    """What the configuration of a run that joins groups says of them."""
+    return ", ".join("+".join(group.tasks) for group in groups)
+
+
 def train_groups(config: TrainConfig, groups: list[Group], run: Path) -> bool:
     """Trains each group's agent in `run`/group1 and so on, one after another; then `run` holds what they evaluated.
 
     `config.tasks` are all tasks that are served. Goes on where it stopped. Returns and raises as `train`.
     """
     tasks = resolve(config.tasks, config.task)
-    members = ", ".join("+".join(group.tasks) for group in groups)
     with RunFolder(run) as folder:
-        folder.claim({**to_json(config, tasks), GROUPED: members}, MAY_CHANGE, _complete)
-        for i, group in enumerate(groups):
-            if group.serves and not train(dataclasses.replace(config, tasks=group.tasks), run / f"group{i + 1}"):
+        folder.claim({**to_json(config, tasks), GROUPED: members(groups)}, MAY_CHANGE, _complete)
+        for name, group in group_runs(groups):
+            if not train(dataclasses.replace(config, tasks=group.tasks), run / name):
                 return False
         lines = [json.dumps(record) for record in _joined(groups, run, tasks.names)]
         storage.replace(run / EVALUATIONS, "".join(f"{line}\n" for line in lines).encode())
@@ -57,16 +67,15 @@ def train_groups(config: TrainConfig, groups: list[Group], run: Path) -> bool:
 
 def _complete(content: dict[str, Any]) -> dict[str, Any]:
     """As `complete`, for the run that joins groups."""
-    members = {GROUPED: content.pop(GROUPED)} if GROUPED in content else {}
-    return {**complete(content), **members}
+    joins = {GROUPED: content.pop(GROUPED)} if GROUPED in content else {}
+    return {**complete(content), **joins}
 
 
 def _joined(groups: list[Group], run: Path, names: tuple[str, ...]) -> list[dict[str, Any]]:
     """Evaluations at the steps that all groups have, each task's taken from the group that serves it."""
     found = {
-        group: {record["step"]: record for record in read_jsonl(run / f"group{i + 1}" / EVALUATIONS)}
-        for i, group in enumerate(groups)
-        if group.serves
+        group: {record["step"]: record for record in read_jsonl(run / name / EVALUATIONS)}
+        for name, group in group_runs(groups)
     }
     steps = sorted(set.intersection(*(set(records) for records in found.values())))
     joined = []

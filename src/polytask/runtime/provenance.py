@@ -60,10 +60,8 @@ def record(run: Path) -> list[str]:
     file = run / FILE
     sessions = read(run)
     session = collect()
-    try:
+    with storage.writing(file, run):
         storage.replace(file, json.dumps({"sessions": [*sessions, session]}, indent=2).encode())
-    except OSError as error:
-        raise storage.StorageError(f"cannot write {file}: {storage.reason(error, run, 0)}") from error
     return _warnings(sessions[-1], session) if sessions else []
 
 

@@ -1,11 +1,12 @@
 """Files that survive a kill: written whole or not at all, synced to the disk, and checked when they are read."""
 
+import contextlib
 import errno
 import hashlib
 import os
 import shutil
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import ml_dtypes
@@ -127,6 +128,15 @@ def reason(error: OSError, folder: Path, needed: int) -> str:
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return f"{folder} cannot be written ({error.strerror}); change its permissions or choose another folder"
     return f"{error.strerror or error} at {error.filename or folder}"
+
+
+@contextlib.contextmanager
+def writing(what: Path, folder: Path) -> Iterator[None]:
+    """Raises StorageError, saying why, where its body cannot write `what`, which lies in `folder`."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"cannot write {what}: {reason(error, folder, 0)}") from error
 
 
 def existing(folder: Path) -> Path:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from polytask.runtime import storage
+from polytask.runtime.config import GROUPED
 from polytask.runtime.folder import EVALUATIONS, RunFolder, read_jsonl
-from polytask.runtime.groups import GROUPS, Group
+from polytask.runtime.groups import GROUPS, Group, group_runs, members
 from polytask.supervised.config import MAY_CHANGE, RunConfig
 from polytask.supervised.problem import Problem
 from polytask.supervised.run import complete, to_json, train
@@ -28,9 +29,8 @@ def train_groups(config: RunConfig, problem: Problem, groups: Sequence[Group], r
             f"name the tasks of the groups, or group these tasks"
         )
     chosen = problem.only(served)
-    shown = ", ".join("+".join(group.tasks) for group in groups)
     with RunFolder(run) as folder:
-        folder.claim({**to_json(config, chosen), "groups": shown}, MAY_CHANGE, complete)
+        folder.claim({**to_json(config, chosen), GROUPED: members(groups)}, MAY_CHANGE, complete)
         content = {"groups": [dataclasses.asdict(group) for group in groups]}
         storage.replace(run / GROUPS, json.dumps(content, indent=2).encode())
         for folder_name, group in group_runs(groups):
@@ -40,11 +40,6 @@ def train_groups(config: RunConfig, problem: Problem, groups: Sequence[Group], r
         lines = [json.dumps(record) for record in joined(found, chosen.names)]
         storage.replace(run / EVALUATIONS, "".join(f"{line}\n" for line in lines).encode())
     return True
-
-
-def group_runs(groups: Sequence[Group]) -> list[tuple[str, Group]]:
-    """The folder of each group that serves a task, and the group."""
-    return [(f"group{i + 1}", group) for i, group in enumerate(groups) if group.serves]
 
 
 def joined(found: dict[Group, list[dict[str, Any]]], names: Sequence[str]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ import optax
 from polytask.combine import make_combiner
 from polytask.runtime import checkpoint, provenance
 from polytask.runtime.affinity_log import AffinityLog, reopen
+from polytask.runtime.config import GROUPED
 from polytask.runtime.folder import AFFINITY, RunFolder
 from polytask.runtime.loggers import Loggers, make_loggers
 from polytask.runtime.progress import Progress, TaskRow
@@ -251,7 +252,7 @@ def complete(content: dict[str, Any]) -> dict[str, Any]:
 
 def from_json(content: dict[str, Any]) -> tuple[RunConfig, tuple[HeadSpec, ...]]:
     """The configuration and the tasks of a run. Raises ValueError naming fields that this version does not know."""
-    given = {name: value for name, value in content.items() if name not in ("specs", "data", "groups")}
+    given = {name: value for name, value in content.items() if name not in ("specs", "data", GROUPED)}
     unknown = given.keys() - {field.name for field in dataclasses.fields(RunConfig)}
     if unknown:
         raise ValueError(f"config.json has fields that this version does not know: {', '.join(sorted(unknown))}")

@@ -10,9 +10,10 @@ from jaxtyping import Bool, Float
 
 from polytask.evaluation.statistics import CONFIDENCE, RESAMPLES, Estimate, wilson_interval
 from polytask.runtime import checkpoint
+from polytask.runtime.config import GROUPED
 from polytask.runtime.folder import RunFolder
-from polytask.runtime.groups import GROUPS, read_groups
-from polytask.supervised.grouped import group_runs
+from polytask.runtime.groups import GROUPS, group_runs, read_groups
+from polytask.runtime.loggers import plain
 from polytask.supervised.model import row_losses
 from polytask.supervised.predictor import Predictor, load
 from polytask.supervised.problem import Examples, Problem
@@ -59,7 +60,7 @@ def measure_run(run: Path | str, problem: Problem) -> Tested:
     if fingerprint(problem.only(names)) != content["data"]["sha256"]:
         raise ValueError(f"the data of {config.problem} have changed since {run} was trained on them")
     parts = [(folder.path, names)]
-    if "groups" in content:
+    if GROUPED in content:
         parts = [
             (folder.path / name, list(group.serves)) for name, group in group_runs(read_groups(folder.path / GROUPS))
         ]
@@ -88,14 +89,14 @@ def measure(predictor: Predictor, examples: Examples) -> list[TaskTest]:
 
 def to_json(tested: Tested) -> dict[str, Any]:
     """What evaluation.json holds."""
-
-    def plain(estimate: Estimate) -> dict[str, float | None]:
-        return {name: value if np.isfinite(value) else None for name, value in estimate._asdict().items()}
-
     return {
         "step": tested.step,
         "task": {
-            test.task.name: {"score": plain(test.score), "loss": plain(test.loss), "rows": test.rows}
+            test.task.name: {
+                "score": plain(test.score._asdict()),
+                "loss": plain(test.loss._asdict()),
+                "rows": test.rows,
+            }
             for test in tested.tasks
         },
     }
