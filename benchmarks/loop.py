@@ -29,6 +29,7 @@ from queue import SimpleQueue
 from typing import Any
 
 import jax
+import numpy as np
 import psutil
 
 from polytask.agents.config import BRCConfig
@@ -53,7 +54,7 @@ class OneAfterTheOther(Loop):
     def advance(self) -> None:
         session = self.session
         step = session.step + 1
-        session.send(self.policy_actions(step))
+        session.send(np.asarray(self.policy_actions(step)))
         session.receive()
         self.learn(step)
 

@@ -56,18 +56,39 @@ def regret_of(problem: DecisionProblem) -> TaskLoss:
     return regret
 
 
+class Bounds(NamedTuple):
+    """What decisions are worth, a mean over the data: those of who knows the truth, and those without information."""
+
+    oracle: Float[Array, ""]
+    random: Float[Array, ""]
+
+
+def decision_bounds(problem: DecisionProblem, data: Instances, key: PRNGKeyArray) -> Bounds:
+    """The one and the zero of decision quality on `data`; ten random decisions an instance are the zero."""
+
+    def one(y: Array, aux: Any, key: PRNGKeyArray) -> Bounds:
+        chance = jax.vmap(lambda k: problem.objective(problem.random(k, y, aux), y, aux))(jax.random.split(key, 10))
+        return Bounds(problem.objective(problem.hard(y, aux), y, aux), jnp.mean(chance))
+
+    return jax.tree.map(jnp.mean, jax.vmap(one)(data.y, data.aux, jax.random.split(key, len(data.y))))
+
+
+def quality_between(
+    bounds: Bounds, problem: DecisionProblem, predictor: eqx.Module | Callable[[Array], Array], data: Instances
+) -> Quality:
+    """The quality of the hard decisions from `predictor` on `data`, whose `decision_bounds` are known."""
+    prediction = predict(predictor, data.x)  # pyright: ignore[reportArgumentType]
+
+    def one(prediction: Array, y: Array, aux: Any) -> Array:
+        return problem.objective(problem.hard(prediction, aux), y, aux)
+
+    objective = jnp.mean(jax.vmap(one)(prediction, data.y, data.aux))
+    decision = (objective - bounds.random) / (bounds.oracle - bounds.random)
+    return Quality(decision, jnp.mean(jnp.square(prediction - data.y)), objective, bounds.oracle, bounds.random)
+
+
 def decision_quality(
     problem: DecisionProblem, predictor: eqx.Module | Callable[[Array], Array], data: Instances, key: PRNGKeyArray
 ) -> Quality:
     """The quality of the hard decisions from `predictor` on `data`; ten random decisions an instance are the zero."""
-    prediction = predict(predictor, data.x)  # pyright: ignore[reportArgumentType]
-
-    def one(prediction: Array, y: Array, aux: Any, key: PRNGKeyArray) -> tuple[Array, Array, Array]:
-        chance = jax.vmap(lambda k: problem.objective(problem.random(k, y, aux), y, aux))(jax.random.split(key, 10))
-        made = problem.objective(problem.hard(prediction, aux), y, aux)
-        return made, problem.objective(problem.hard(y, aux), y, aux), jnp.mean(chance)
-
-    made, oracle, chance = jax.vmap(one)(prediction, data.y, data.aux, jax.random.split(key, len(data.y)))
-    objective, best, zero = jnp.mean(made), jnp.mean(oracle), jnp.mean(chance)
-    error = jnp.mean(jnp.square(prediction - data.y))
-    return Quality((objective - zero) / (best - zero), error, objective, best, zero)
+    return quality_between(decision_bounds(problem, data, key), problem, predictor, data)

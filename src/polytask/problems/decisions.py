@@ -1,55 +1,25 @@
-"""The decision problems side by side: data, predictor, metric and settings of each, and every method on them.
+"""The decision problems side by side: data and settings of each, and every method on them.
 
 Predictors are linear, as in PyEPO's and LODL's comparisons, so that no method can simply be right.
 """
 
-import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from polytask import random
-from polytask.losses.decision import Temperature
-from polytask.losses.learner import Instances, Learner, run
-from polytask.losses.lodl import lodl
-from polytask.losses.metric import InputMetric
-from polytask.losses.quality import DecisionProblem, Quality, decision_quality, regret_of, task_loss_of
-from polytask.losses.rivals import Oracle, dfl, spo_plus, two_stage
-from polytask.losses.taskmet import taskmet
-from polytask.problems import knapsack, newsvendor, portfolio, shortest_path, web_advertising
+from polytask.decisions.case import Case, learner_of, resolved, steps_of_update
+from polytask.decisions.config import DecisionConfig, Loss
+from polytask.losses.decision import Temperature, hard_top_k
+from polytask.losses.learner import Instances, run
+from polytask.losses.quality import DecisionProblem, Quality, decision_quality
+from polytask.problems import cubic, knapsack, newsvendor, portfolio, shortest_path, web_advertising
 
-METHODS = ("two-stage", "dfl", "lodl", "spo+", "taskmet")
 CAPACITY = 300
 """Of the knapsack, in tenths: a third of what its 16 items weigh."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """A problem as it is compared.
-
-    - `data(key)`: training and test data of a seed.
-    - `problem(temperature)`: the decision, where training smooths it by the temperature if it has one.
-    - `outputs`: of a row; `features`: of a row.
-    - `rate`: of the predictor's Adam; `steps`: minibatch steps of all methods but TaskMet.
-    - `temperatures`: those at which it is learned, the usual one first; one alone where the problem has none.
-    - `oracle`: the hard decision, where the objective is linear in what is predicted.
-    - `samples`: perturbed truths for each instance of LODL.
-    """
-
-    data: Callable[[PRNGKeyArray], tuple[Instances, Instances]]
-    problem: Callable[[Temperature], DecisionProblem]
-    features: int
-    outputs: int
-    rate: float
-    steps: int = 1000
-    temperatures: tuple[float, ...] = (1.0,)
-    oracle: Oracle | None = None
-    samples: int = 100
 
 
 class Compared(NamedTuple):
@@ -66,8 +36,34 @@ def _mix() -> PRNGKeyArray:
 
 
 def make_case(name: str) -> Case:
-    """One of CASES. Raises ImportError, naming the extra, where its data or its solver need one."""
+    """One of CASES. Its data and its solver raise ImportError, naming the extra, where they need one."""
     return CASES[name]()
+
+
+def _cubic() -> Case:
+    def data(key: PRNGKeyArray) -> tuple[Instances, Instances]:
+        key_train, key_test = jax.random.split(key)
+        return cubic.cubic(key_train, cubic.TRAIN), cubic.cubic(key_test, cubic.TEST)
+
+    def make(temperature: Temperature) -> DecisionProblem:
+        return cubic.cubic_problem(epsilon=temperature)
+
+    def oracle(values: Array, aux: Any) -> Array:
+        return hard_top_k(values[:, 0], 1)[:, None]
+
+    return Case(
+        data,
+        make,
+        1,
+        1,
+        0.1,
+        temperatures=(0.01,),
+        oracle=oracle,
+        samples=200,
+        inner_steps=100,
+        outer_every=1,
+        identity_init=False,
+    )
 
 
 def _web() -> Case:
@@ -105,7 +101,16 @@ def _path() -> Case:
 
 
 def _newsvendor() -> Case:
-    return Case(newsvendor.newsvendor, lambda temperature: newsvendor.newsvendor_problem(), 13, 1, 0.01, 2000)
+    return Case(
+        newsvendor.newsvendor,
+        lambda temperature: newsvendor.newsvendor_problem(),
+        13,
+        1,
+        0.01,
+        2000,
+        tasks=tuple(f"shop {share:g}" for share in newsvendor.SHORTAGE),
+        output_names=("demand",),
+    )
 
 
 def _portfolio() -> Case:
@@ -117,6 +122,7 @@ def _portfolio() -> Case:
 
 
 CASES: dict[str, Callable[[], Case]] = {
+    "cubic": _cubic,
     "web advertising": _web,
     "knapsack": _knapsack,
     "shortest path": _path,
@@ -132,29 +138,6 @@ def _generated(
     return make(first, train, _mix()), make(second, 500, _mix())
 
 
-def learner_of(case: Case, method: str, key: PRNGKeyArray, temperature: Temperature) -> tuple[Learner, int]:
-    """One of METHODS on a case, and its number of steps. TaskMet takes a tenth of the steps, each of 20 inner ones.
-
-    Raises ValueError for an unknown method, and for SPO+ where the objective is not linear.
-    """
-    key_predictor, key_metric = jax.random.split(key)
-    predictor = eqx.nn.Linear(case.features, case.outputs, key=key_predictor)
-    problem, adam = case.problem(temperature), optax.adam(case.rate)
-    if method == "two-stage":
-        return two_stage(predictor, optimiser=adam), case.steps
-    if method == "dfl":
-        return dfl(predictor, task_loss_of(problem), optimiser=adam), case.steps
-    if method == "lodl":
-        return lodl(predictor, regret_of(problem), samples=case.samples, noise=0.5, optimiser=adam), case.steps
-    if method == "spo+" and case.oracle is not None:
-        return spo_plus(predictor, case.oracle, optimiser=adam), case.steps
-    if method == "taskmet":
-        metric = InputMetric(case.features, case.outputs, identity_init=True, key=key_metric)
-        loss = task_loss_of(problem)
-        return taskmet(predictor, metric, loss, predictor_optimiser=adam, inner_steps=20), case.steps // 10
-    raise ValueError(f"method is {method!r}: it must be one of {', '.join(METHODS)}, spo+ for linear objectives only")
-
-
 def compare(name: str, method: str, seeds: int, temperatures: tuple[float, ...] | None = None) -> Compared:
     """Every seed at every temperature as one program; arrays (temperatures, seeds, ...).
 
@@ -165,10 +148,13 @@ def compare(name: str, method: str, seeds: int, temperatures: tuple[float, ...] 
     parts = [case.data(key) for key in keys]
     data = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
 
+    config = resolved(case, DecisionConfig(problem=name, loss=cast(Loss, method)))
+    updates = config.steps // steps_of_update(case, config)
+
     def one(temperature: Array, key: PRNGKeyArray, data: tuple[Instances, Instances]) -> Compared:
         key_learner, key_run, key_random = jax.random.split(jax.random.fold_in(key, 1), 3)
-        learner, steps = learner_of(case, method, key_learner, temperature)
-        state, history = run(learner, data[0], key_run, steps)
+        learner = learner_of(case, config, key_learner, temperature)
+        state, history = run(learner, data[0], key_run, updates)
         quality = decision_quality(case.problem(temperature), learner.predictor(state), data[1], key_random)
         return Compared(quality, state.problem, history.get("inner_residual", jnp.zeros(())))
 

@@ -92,22 +92,23 @@ class _Group:
         """As `Loop.advance`, for all of them; no simulator is asked for its step before all have been set off."""
         step = self.sessions[0].step + 1
         random_phase = step < self.sessions[0].config.warmup_steps
-        for loop, actions in zip(self.loops, self.actions(step, random_phase), strict=True):
-            loop.session.send(actions)
+        actions = self.actions(step, random_phase)
         ready = all(session.replay.counts.all() for session in self.sessions)
         if not random_phase and ready and step > self.sessions[0].updated:
             self.learn(step)
+        for loop, own in zip(self.loops, np.asarray(actions), strict=True):
+            loop.session.send(own)
         for loop in self.loops:
             with loop.timed("simulate"):
                 loop.session.receive()
 
-    def actions(self, step: int, random_phase: bool) -> list[np.ndarray]:
-        """Each seed's."""
+    def actions(self, step: int, random_phase: bool) -> Array | np.ndarray:
+        """Each seed's, along the leading axis; the policies' are not waited for."""
         if random_phase:
-            return [loop.warmup_actions(step) for loop in self.loops]
+            return np.stack([loop.warmup_actions(step) for loop in self.loops])
         observations = np.stack([session.observations for session in self.sessions])
         keys = self.keys("act", step)
-        return list(np.asarray(self.act(self.states, observations, self.loops[0].task_ids, keys)))
+        return self.act(self.states, observations, self.loops[0].task_ids, keys)
 
     def learn(self, step: int) -> None:
         """As `Loop.learn`, for all of them."""

@@ -157,20 +157,24 @@ class Loop:
                 session.save()
 
     def advance(self) -> None:
-        """Acts once in every task, and learns from what was seen before while the simulators step."""
+        """Acts once in every task, and learns from what was seen before while the simulators step.
+
+        Acting and the update are set off together, while the update of the step before may still run: so the device
+        has work all the time, and only the actions are waited for.
+        """
         session = self.session
         step = session.step + 1
         random_phase = step < self.config.warmup_steps
         if not random_phase and self.compiled.busy("update"):
             self.progress.message("compiling the agent, which can take a minute")
-        with self.timed("update"):  # a policy's action waits for the update before it
-            actions = self.warmup_actions(step) if random_phase else self.policy_actions(step)
-        with self.timed("simulate"):
-            session.send(actions)
+        actions = self.warmup_actions(step) if random_phase else self.policy_actions(step)
         # After a TaskFailure the update of this step has been done already.
         if not random_phase and step > session.updated and session.replay.counts.all():
             self.learn(step)
+        with self.timed("update"):  # a policy's action waits for the update before it
+            actions = np.asarray(actions)
         with self.timed("simulate"):
+            session.send(actions)
             session.receive()
 
     def learn(self, step: int) -> None:
@@ -197,11 +201,12 @@ class Loop:
         uniform = random.generator(self.config.seed, "warmup", step).uniform(-1, 1, mask.shape)
         return (uniform * mask).astype(np.float32)
 
-    def policy_actions(self, step: int) -> np.ndarray:
-        """Drawn from the policy."""
-        self.compiled.wait("act")
-        key = random.key(self.config.seed, "act", step)
-        return np.asarray(self.agent.act(self.session.state, self.session.observations, self.task_ids, key))
+    def policy_actions(self, step: int) -> jax.Array:
+        """Drawn from the policy; not waited for."""
+        with self.timed("update"):
+            self.compiled.wait("act")
+            key = random.key(self.config.seed, "act", step)
+            return self.agent.act(self.session.state, self.session.observations, self.task_ids, key)
 
     def show(self) -> None:
         """Lets the display move about once a second, however far apart the logs are."""

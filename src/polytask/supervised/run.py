@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -239,10 +238,7 @@ def to_json(config: RunConfig, problem: Problem) -> dict[str, Any]:
 
 def fingerprint(problem: Problem) -> str:
     """A digest of all the rows."""
-    digest = hashlib.sha256()
-    for array in jax.tree.leaves({"train": problem.train, "validation": problem.validation, "test": problem.test}):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    return provenance.fingerprint({"train": problem.train, "validation": problem.validation, "test": problem.test})
 
 
 def complete(content: dict[str, Any]) -> dict[str, Any]:
