@@ -1,7 +1,7 @@
-"""What a combiner costs: the time of a step relative to unitary scalarization, ours and TorchJD's, each within its own
-framework, in one run.
+"""What a combiner costs: the time of a step relative to unitary scalarization, ours, TorchJD's and LibMTL's, each
+within its own framework, in one run.
 
-    python benchmarks/combine.py --peer-python PYTHON_WITH_TORCHJD
+    python benchmarks/combine.py --peer-python PYTHON_WITH_TORCHJD --libmtl CHECKOUT_OF_LIBMTL
 
 The model is an MLP trunk with a linear regression head for each task. Settings:
 
@@ -19,46 +19,18 @@ import json
 import os
 import statistics
 import subprocess
-import sys
-import time
+from pathlib import Path
 
-TASKS, INPUTS, WIDTH, DEPTH, ROWS, ROWS_EACH, PAIRS = (2, 10, 40), 64, 512, 3, 512, 128, 15
-CLOCK = time.perf_counter
+from combine_model import DEPTH, INPUTS, ROWS, ROWS_EACH, WIDTH, paired
+
+TASKS, PAIRS = (2, 10, 40), 15
 SETTINGS = ("parameters", "representation", "own rows")
 OPTIONS = {"dwa": {"period": 10}, "it_mtl": {"candidates": ("sum", "pcgrad"), "learning_rate": 0.01}}
-# Our name -> TorchJD's class and its arguments. Scalarizers get the losses, the others the Jacobian or its Gramian.
-PEERS = {
-    "mean": ("Mean", {}), "rlw": ("Random", {}), "mgda": ("MGDA", {}), "pcgrad": ("PCGrad", {}),
-    "gradvac": ("GradVac", {}), "graddrop": ("GradDrop", {}), "cagrad": ("CAGrad", {"c": 0.5}),
-    "imtl_g": ("IMTLG", {}), "nash_mtl": ("NashMTL", {}), "fairgrad": ("FairGrad", {"alpha": 2.0}),
-    "aligned": ("AlignedMTL", {}), "upgrad": ("UPGrad", {}), "dual_proj": ("DualProj", {}), "config": ("ConFIG", {}),
-    "excess_mtl": ("ExcessMTL", {}),
-}  # fmt: skip
-SCALARIZERS = {
-    "mean": ("Mean", {}), "rlw": ("Random", {}), "uw": ("UW", {}), "dwa": ("DWA", {}), "gls": ("GeometricMean", {}),
-    "imtl_l": ("IMTLL", {}), "stch": ("STCH", {"mu": 1.0}), "famo": ("FAMO", {}),
-}  # fmt: skip
 
 
-def paired(step, unitary, pairs: int) -> dict[str, float]:
-    """The ratio of the two functions' times over alternating calls, and the second's milliseconds."""
-    for _ in range(2):
-        step()
-        unitary()
-    ratios, plain = [], []
-    for _ in range(pairs):
-        start = CLOCK()
-        step()
-        middle = CLOCK()
-        unitary()
-        end = CLOCK()
-        ratios.append((middle - start) / (end - middle))
-        plain.append(1e3 * (end - middle))
-    low, ratio, high = statistics.quantiles(ratios, n=4)
-    return {"ratio": ratio, "low": low, "high": high, "unitary_ms": statistics.median(plain)}
-
-
-def ours(setting: str, tasks: int, methods: list[str], engine: str, chunk: int | None, pairs: int) -> dict[str, dict]:
+def ours(
+    setting: str, tasks: int, methods: list[str], engine: str, chunk: int | None, pairs: int, cpu_time: bool = False
+) -> dict[str, dict]:
     """Every method's cost, by name."""
     import jax
     import jax.numpy as jnp
@@ -122,105 +94,14 @@ def ours(setting: str, tasks: int, methods: list[str], engine: str, chunk: int |
 
     memory: dict[str, float] = {}
     unitary = compiled("sum")
-    return {name: paired(compiled(name), unitary, pairs) | {"mb": memory[name]} for name in methods}
+    return {name: paired(compiled(name), unitary, pairs, cpu_time) | {"mb": memory[name]} for name in methods}
 
 
-def theirs(setting: str, tasks: int, methods: list[str], pairs: int) -> dict[str, dict]:
-    """TorchJD's cost, by our names; the cheaper of its two engines where both work."""
-    import torch
-    import torchjd.aggregation as aggregation
-    import torchjd.scalarization as scalarization
-    from torch import nn
-    from torchjd.autogram import Engine
-    from torchjd.autojac import jac_to_grad, mtl_backward
-
-    torch.manual_seed(0)
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
-    layers = [
-        layer for i in range(DEPTH) for layer in (nn.Linear(WIDTH if i else INPUTS, WIDTH, bias=False), nn.ReLU())
-    ]
-    trunk, heads = nn.Sequential(*layers), nn.ModuleList(nn.Linear(WIDTH, 1, bias=False) for _ in range(tasks))
-    each = ROWS_EACH
-    x, y = torch.randn(each * tasks if setting == "own rows" else ROWS, INPUTS), torch.randn(tasks, ROWS)
-    parameters = [*trunk.parameters(), *heads.parameters()]
-    optimiser = torch.optim.SGD(parameters, lr=1e-6)
-
-    def losses(z):
-        if setting == "own rows":
-            parts = zip(heads, z.split(each), y[:, :each], strict=True)
-            return [(head(part)[:, 0] - target).square().mean() for head, part, target in parts]
-        return [(head(z)[:, 0] - target).square().mean() for head, target in zip(heads, y, strict=True)]
-
-    def finish():
-        optimiser.step()
-        optimiser.zero_grad()
-
-    def unitary():
-        sum(losses(trunk(x))).backward()
-        finish()
-
-    def by_scalarizer(name):
-        kind, options = SCALARIZERS[name]
-        scalarizer = getattr(scalarization, kind)(*([tasks] if kind in ("UW", "IMTLL", "FAMO") else []), **options)
-
-        def step():
-            scalarizer(torch.stack(losses(trunk(x)))).backward()
-            finish()
-
-        return step
-
-    def by_jacobian(name):
-        kind, options = PEERS[name]
-        if kind == "NashMTL":
-            options = {"n_tasks": tasks}
-        aggregator = getattr(aggregation, kind)(**options)
-
-        def step():
-            z = trunk(x)
-            if setting == "representation":
-                leaf = z.detach().requires_grad_()
-                mtl_backward(losses(leaf), features=[leaf * 1], shared_params=[leaf])
-                jac_to_grad([leaf], aggregator)
-                z.backward(leaf.grad)
-            else:
-                mtl_backward(losses(z), features=z)
-                jac_to_grad(trunk.parameters(), aggregator)
-            finish()
-
-        return step
-
-    def by_gramian(name):
-        kind, options = PEERS[name]
-        weighting, engine = getattr(aggregation, f"{kind}Weighting")(**options), Engine(trunk, batch_dim=None)
-
-        def step():
-            each = torch.stack(losses(trunk(x)))
-            weights = weighting(engine.compute_gramian(each))
-            each.backward(weights)
-            finish()
-
-        return step
-
-    found = {}
-    for name in methods:
-        ways = []
-        if name in SCALARIZERS:
-            ways.append(by_scalarizer)
-        elif name in PEERS:
-            ways.append(by_jacobian)
-            if hasattr(aggregation, f"{PEERS[name][0]}Weighting") and setting != "representation":
-                ways.append(by_gramian)
-        results, faults = [], []
-        for way in ways:
-            try:
-                results.append(paired(way(name), unitary, pairs) | {"way": way.__name__})
-            except Exception as fault:  # What does not run is reported, and the rest goes on.
-                faults.append(f"{way.__name__}: {type(fault).__name__}: {fault}".splitlines()[0])
-        if results:
-            found[name] = min(results, key=lambda result: result["ratio"])
-        elif faults:
-            found[name] = {"fault": "; ".join(faults)}
-    return found
+def theirs(python: str, more: list[str], setting: str, tasks: int, methods: list[str], pairs: int) -> dict[str, dict]:
+    """A peer's cost, by our names, measured by combine_peers.py in its own interpreter."""
+    command = [python, str(Path(__file__).with_name("combine_peers.py")), "--setting", setting, "--tasks", str(tasks)]
+    command += ["--pairs", str(pairs), "--methods", *methods, *more]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
 
 
 def engines(tasks: int, pairs: int) -> None:
@@ -242,6 +123,7 @@ def cell(result: dict | None) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer-python", help="an interpreter that has torch and torchjd")
+    parser.add_argument("--libmtl", help="a checkout of LibMTL, for the same interpreter")
     parser.add_argument("--tasks", type=int, nargs="+", default=TASKS)
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=SETTINGS)
     parser.add_argument("--methods", nargs="+", help="all, if not given")
@@ -250,42 +132,35 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=PAIRS)
     parser.add_argument("--engines", action="store_true", help="compare our engines instead of the methods")
     parser.add_argument("--cpu-time", action="store_true", help="one thread and its CPU time: for a busy machine")
-    parser.add_argument("--as-peer", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.cpu_time:
-        global CLOCK
-        CLOCK = time.process_time
         os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
         os.environ["OMP_NUM_THREADS"] = "1"
-    if given.as_peer:
-        print(json.dumps(theirs(given.settings[0], given.tasks[0], given.methods, given.pairs)))
-        return
     if given.engines:
         for tasks in given.tasks:
             engines(tasks, given.pairs)
         return
     from polytask.combine import COMBINERS
 
+    flags = ["--cpu-time"] if given.cpu_time else []
+    peers = {"TorchJD": flags} if given.peer_python else {}
+    if given.libmtl:
+        peers["LibMTL"] = [*flags, "--libmtl", given.libmtl]
     methods = given.methods or [name for name in COMBINERS if name not in ("sum", "constant")]
     for setting in given.settings:
         for tasks in given.tasks:
-            mine = ours(setting, tasks, methods, given.engine, given.chunk, given.pairs)
-            peers = {}
-            if given.peer_python:
-                command = [given.peer_python, __file__, "--as-peer", "--settings", setting, "--tasks", str(tasks)]
-                command += ["--pairs", str(given.pairs), "--methods", *methods]
-                command += ["--cpu-time"] if given.cpu_time else []
-                peers = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            plain = [
-                statistics.median([r["unitary_ms"] for r in side.values() if "ratio" in r] or [0.0])
-                for side in (mine, peers)
-            ]
+            sides = {"polytask": ours(setting, tasks, methods, given.engine, given.chunk, given.pairs, given.cpu_time)}
+            for name, more in peers.items():
+                sides[name] = theirs(given.peer_python, more, setting, tasks, methods, given.pairs)
             print(f"\n{setting}, {tasks} tasks: time of a step / time of a unitary step, median [quartiles]")
-            print(f"  unitary: {plain[0]:.1f} ms ours, {plain[1]:.1f} ms theirs")
-            print(f"  {'method':12s} {'polytask':22s} TorchJD")
+            for name, side in sides.items():
+                plain = [result["unitary_ms"] for result in side.values() if "ratio" in result]
+                print(f"  unitary, {name}: {statistics.median(plain or [0.0]):.1f} ms")
+            print("  " + " ".join(f"{title:22s}" for title in ("method", *sides)))
             for name in methods:
-                print(f"  {name:12s} {cell(mine[name]):22s} {cell(peers.get(name))}", flush=True)
+                cells = [cell(side.get(name)) for side in sides.values()]
+                print("  " + " ".join(f"{text:22s}" for text in (name, *cells)), flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -38,9 +38,9 @@ from polytask.runtime.compilation import keep_compiled
 from polytask.runtime.config import TrainConfig
 from polytask.runtime.folder import RunFolder
 from polytask.runtime.loggers import make_loggers
+from polytask.runtime.loop import Loop
 from polytask.runtime.progress import Progress
 from polytask.runtime.session import Session
-from polytask.runtime.training import Loop
 from polytask.stepping import make_stepper
 from polytask.tasks import resolve
 

@@ -80,9 +80,9 @@ def machinery(names: list[str], budget: float) -> dict[str, float]:
     from polytask.runtime.config import TrainConfig
     from polytask.runtime.folder import RunFolder
     from polytask.runtime.loggers import make_loggers
+    from polytask.runtime.loop import Loop
     from polytask.runtime.progress import Progress
     from polytask.runtime.session import Session
-    from polytask.runtime.training import Loop
     from polytask.speed import blocks, seconds, update_call
     from polytask.stepping import make_stepper
     from polytask.tasks import resolve

@@ -17,7 +17,7 @@ import polytask
 from polytask.agents.config import BRCConfig, SACConfig
 from polytask.cli import COMMANDS
 from polytask.commands.train import parse_train
-from polytask.runtime.training import Loop
+from polytask.runtime.loop import Loop
 from polytask.tasks.registry import resolve
 from tests.small import AGENT, BREAKS, PLANE, POINT, command
 
@@ -251,7 +251,7 @@ def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(tmp_path, monkeypatch):
 
 def test_ctrl_c_twice_stops_at_once(tmp_path):
     script = (
-        "import signal, sys, time\nfrom polytask.cli import main\nfrom polytask.runtime.training import Loop\n"
+        "import signal, sys, time\nfrom polytask.cli import main\nfrom polytask.runtime.loop import Loop\n"
         "def show(loop):\n"
         "    if loop.session.step == 75:\n"
         "        signal.raise_signal(signal.SIGINT)\n"

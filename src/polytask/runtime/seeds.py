@@ -15,10 +15,11 @@ from polytask import random
 from polytask.agents.base import Agent
 from polytask.runtime import checkpoint
 from polytask.runtime.config import TrainConfig
+from polytask.runtime.loop import Loop
 from polytask.runtime.progress import Progress
 from polytask.runtime.stopping import stop_signal
 from polytask.runtime.storage import StorageError
-from polytask.runtime.training import Loop, open_loggers, open_session, prepare, start_session
+from polytask.runtime.training import open_loggers, open_session, prepare, start_session
 from polytask.stepping import TaskFailure
 
 
