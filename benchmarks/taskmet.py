@@ -3,12 +3,14 @@
     python benchmarks/taskmet.py results      # ten seeds of every method, as one program each
     python benchmarks/taskmet.py speed        # an outer step against a direct 2x2 solve plus the inner loop
     python benchmarks/taskmet.py residual     # the error of the gradient where the inner loop stops early
+    python benchmarks/taskmet.py omd          # OMD's inverse by conjugate gradients: what it costs, how exact it is
 
 The yardstick of `speed` is written out by hand for a line: the inner loop by its explicit gradient, the Hessian and the
 mixed derivative in closed form, one 2x2 solve. Both take turns in one process, and what is printed is the ratio.
 """
 
 import argparse
+import dataclasses
 import statistics
 import time
 from collections.abc import Callable
@@ -21,11 +23,22 @@ import numpy as np
 import optax
 from jaxtyping import Array
 
-from polytask.losses import conjugate_gradient, dfl, direct, hypergradient, raise_problems, run, task_loss_of
-from polytask.losses.learner import draw
+from polytask.losses import (
+    conjugate_gradient,
+    dfl,
+    direct,
+    hypergradient,
+    optimal_model_gradient,
+    raise_problems,
+    run,
+    task_loss_of,
+)
+from polytask.losses.learner import draw, take
 from polytask.losses.optimiser import optimiser_step
 from polytask.losses.quality import decision_quality
-from polytask.problems import cubic
+from polytask.problems import cartpole, cubic
+from polytask.problems.model_agent import Agent, Settings, Transitions, make_agent
+from polytask.problems.model_training import draws
 
 SEEDS, STEPS = 10, 1000
 INNER, BATCH, RIDGE = 100, 10, 1e-5
@@ -165,7 +178,72 @@ def residual() -> None:
         print(f"| {steps} | {found.inner_residual:.1e} | {error:.1e} |")
 
 
+def played(settings: Settings, key: Array) -> tuple[Transitions, Array]:
+    """Transitions of a random policy on CartPole, and the places of a minibatch for each."""
+    drawn = draws(settings, key, settings.steps)
+
+    def step(before: cartpole.Episode, now: Any) -> tuple[cartpole.Episode, Transitions]:
+        after, fell = cartpole.advance(before, now.action, now.noise)
+        row = Transitions(before.observation, now.action, after.observation, 1 - fell.astype(jnp.float32))
+        fresh = cartpole.start(now.state, now.fresh_noise)
+        return jax.tree.map(lambda a, b: jnp.where(fell, a, b), fresh, after), row
+
+    begin = cartpole.start(drawn.state[0], drawn.fresh_noise[0])
+    return jax.lax.scan(step, begin, drawn)[1], (drawn.rows * settings.steps).astype(jnp.int32)
+
+
+def omd(seeds: int = 5, warm: int = 2000, steps: int = 30) -> None:
+    """An update of the CartPole agent and the inverse that it finds, by iterations; the agent was trained by OMD."""
+    settings = Settings("omd", 0, warm, evaluate_every=warm)
+    learning = make_agent(settings, jax.random.key(0))[0]
+
+    def trained(inverse: int | None, agent: Agent, data: Transitions, index: Array) -> Agent:
+        method = "omd" if inverse is None else "omd-cg"
+        own = dataclasses.replace(
+            learning, settings=dataclasses.replace(settings, method=method, inverse_steps=inverse or 1)
+        )
+
+        def step(agent: Agent, chosen: Array) -> tuple[Agent, None]:
+            return own.update(agent, take(data, chosen), jnp.int32(1), jnp.float32(0))[0], None
+
+        return jax.lax.scan(step, agent, index)[0]
+
+    def gap(inverse: int, agent: Agent, data: Transitions, index: Array) -> Array:
+        batch = take(data, index[0])
+        return optimal_model_gradient(
+            lambda q, model: learning.bellman_under(q, model, agent.target, batch),
+            lambda q: learning.true_bellman(q, agent.target, batch),
+            agent.q,
+            agent.model,
+            conjugate_gradient(inverse),
+        ).solve_residual
+
+    keys = jax.vmap(jax.random.key)(jnp.arange(seeds))
+    data, index = jax.jit(jax.vmap(lambda key: played(settings, key)))(keys)
+    agents = jax.jit(jax.vmap(lambda key: make_agent(settings, key)[1]))(keys)
+    agents = jax.jit(jax.vmap(lambda *given: trained(None, *given)))(agents, data, index)
+    few = index[:, :steps]
+    programs = {
+        inverse: jax.jit(jax.vmap(lambda *given, i=inverse: trained(i, *given))).lower(agents, data, few).compile()
+        for inverse in (None, 10, 100)
+    }
+    times = {inverse: [] for inverse in programs}
+    for _ in range(5):
+        for inverse, program in programs.items():
+            start = time.process_time()
+            jax.block_until_ready(program(agents, data, few))
+            times[inverse].append(1e3 * (time.process_time() - start) / steps)
+    print(f"| inverse | ms of processor time per update of {seeds} seeds | ratio | residual |\n|---|---|---|---|")
+    for inverse, taken in times.items():
+        ratio = statistics.median(a / b for a, b in zip(taken, times[None], strict=True))
+        left = ""
+        if inverse is not None:
+            found = jax.jit(jax.vmap(lambda *given, i=inverse: gap(i, *given)))(agents, data, few)
+            left = f"{found.mean():.2f} ({found.min():.2f} to {found.max():.2f})"
+        print(f"| {inverse or 'identity'} | {statistics.median(taken):.1f} | {ratio:.0f} | {left} |", flush=True)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", choices=("results", "speed", "residual"))
-    {"results": results, "speed": speed, "residual": residual}[parser.parse_args().table]()
+    parser.add_argument("table", choices=("results", "speed", "residual", "omd"))
+    {"results": results, "speed": speed, "residual": residual, "omd": omd}[parser.parse_args().table]()

@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "combine": {"losses", "networks"},
     "affinity": {"losses", "networks", "combine"},
     "supervised": {"losses", "networks", "combine", "affinity", "evaluation", "runtime", "random"},
-    "problems": {"losses", "networks", "supervised", "tasks", "random"},
+    "decisions": {"losses", "runtime", "random"},
+    "problems": {"losses", "networks", "supervised", "decisions", "tasks", "random"},
     "replay": set(),
     "tasks": {"random"},
     "stepping": {"tasks", "random"},
@@ -28,8 +29,8 @@ MAY_IMPORT = {
     "report": {"tasks", "evaluation", "affinity"},
     "runtime": {"tasks", "stepping", "replay", "agents", "affinity", "evaluation", "random"},
     "claims": {
-        *("losses", "networks", "combine", "affinity", "supervised", "problems", "replay", "tasks", "stepping"),
-        *("agents", "evaluation", "report", "runtime", "random"),
+        *("losses", "networks", "combine", "affinity", "supervised", "decisions", "problems", "replay", "tasks"),
+        *("stepping", "agents", "evaluation", "report", "runtime", "random"),
     },
 }
 
@@ -118,6 +119,7 @@ def loaded(module: str, watched: tuple[str, ...]) -> list[str]:
         ("polytask", HEAVY),
         ("polytask.cli", HEAVY),
         ("polytask.supervised", HEAVY),
+        ("polytask.decisions", HEAVY),
         ("polytask.problems", HEAVY),
         ("polytask.tasks.registry", HEAVY),
         ("polytask.report", ("jax", "equinox", "optax", "envpool", "mujoco")),

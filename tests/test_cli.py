@@ -16,6 +16,7 @@ import pytest
 import polytask
 from polytask.agents.config import BRCConfig, SACConfig
 from polytask.cli import COMMANDS
+from polytask.commands import decisions, supervised
 from polytask.commands.train import parse_train
 from polytask.runtime.loop import Loop
 from polytask.tasks.registry import resolve
@@ -368,4 +369,6 @@ def test_the_commands_of_the_page_are_understood():
     assert {words[0] for words in given} == set(COMMANDS) - {"tasks", "bench"}
     for words in given:
         if words[0] == "train":
-            parse_train(words[1:])
+            data = any(word.startswith("problems/") for word in words)
+            parse = (decisions.parse if decisions.is_asked(words) else supervised.parse) if data else parse_train
+            parse(words[1:])

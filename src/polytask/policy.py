@@ -10,6 +10,7 @@ from jaxtyping import Float, Float32, Int
 
 from polytask import random
 from polytask.agents.factory import make_agent
+from polytask.decisions.config import is_decision_run
 from polytask.runtime import checkpoint
 from polytask.runtime.config import TrainConfig, from_json
 from polytask.runtime.folder import RunFolder, RunFolderError
@@ -27,6 +28,11 @@ def load(run: Path | str, seed: int = 0) -> "Policy":
         RunFolder(path).read_config()  # says more clearly than a missing checkpoint that this is not a run
     found = checkpoint.find(path, replay=False)
     content = RunFolder(found.run).read_config()
+    if is_decision_run(content):
+        raise RunFolderError(
+            f"{found.run} was trained for decisions and acts in no environment; polytask.decisions.load gives its "
+            f"predictor, and `polytask report {found.run}` its figures"
+        )
     if "problem" in content:
         raise RunFolderError(
             f"{found.run} was trained from data and acts in no environment; polytask.supervised.load gives its model, "

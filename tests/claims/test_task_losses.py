@@ -65,8 +65,8 @@ def of_decisions(gains):
     found = {}
     for problem, gain in gains.items():
         base = np.linspace(0.4, 0.6, 5)
-        found[problem, "two-stage"] = {"quality": base[None]}
-        found[problem, "taskmet"] = {"quality": (base + gain * np.linspace(0.9, 1.1, 5))[None]}
+        found[problem, "two-stage"] = {"quality": base}
+        found[problem, "taskmet"] = {"quality": base + gain * np.linspace(0.9, 1.1, 5)}
     return found
 
 
@@ -84,6 +84,23 @@ def test_decisions_are_judged_problem_by_problem(gains, verdict):
     assert decisions.judge(of_decisions(gains), tuple(gains))[1] == verdict
 
 
+def test_a_whole_decisions_claim_is_sound(tmp_path, monkeypatch):
+    def measure(problem, method, seeds, temperatures=None):
+        shape = (len(temperatures), seeds) if temperatures else (seeds,)
+        return {"quality": np.full(shape, 0.5), "error": np.linspace(1, 2, seeds) + np.zeros(shape)}
+
+    monkeypatch.setattr(decisions, "measure", measure)
+    monkeypatch.setattr(decisions, "PROBLEMS", ("knapsack", "newsvendor"))
+    finding = decisions.run(True, tmp_path, lambda text: None)
+    check(finding)
+    assert finding.verdict == "no difference seen"
+    assert sum("LODL" in row.label for row in finding.rows) == 2
+    seeds = {row.label: row.seeds for row in finding.rows}
+    assert seeds["knapsack: DFL"] == 10
+    assert seeds["knapsack: DFL, temperature 10 (for 1)"] == 5
+    assert finding.tables["knapsack"]["DFL by temperature"]["quality"].shape == (3, 5)
+
+
 def test_spo_plus_stands_where_objectives_are_linear():
     assert "spo+" in decisions.methods_of("knapsack")
     assert "spo+" not in decisions.methods_of("portfolio")
@@ -91,10 +108,20 @@ def test_spo_plus_stands_where_objectives_are_linear():
 
 def test_a_whole_cubic_claim_is_sound(tmp_path, monkeypatch):
     made = of_cubic(mse=-0.96, dfl=0.4)
-    monkeypatch.setattr(cubic, "measure", lambda method, rate, seeds, steps: made[cubic.label(method, rate)])
+
+    def measure(method, rate, seeds, steps, temperatures=()):
+        own = made[cubic.label(method, rate)]
+        if not temperatures:
+            return own
+        many = {key: np.stack([own[key]] * len(temperatures)) for key in ("quality", "error", "slope")}
+        return {**many, "flat": np.tile([[True], [False], [False]], SEEDS)}
+
+    monkeypatch.setattr(cubic, "measure", measure)
     finding = cubic.run(True, tmp_path, lambda text: None)
     check(finding)
     assert finding.verdict == "holds"
+    assert f"DFL, seeds without any gradient from the start: {SEEDS} at 0.001." in finding.remarks
+    assert any(row.label == "TaskMet, temperature 1 (for 0.01)" for row in finding.rows)
     assert not list(tmp_path.iterdir())  # a claim that is whole leaves no parts behind
 
 

@@ -118,3 +118,13 @@ def test_parameters_that_change_nothing_do_no_harm():
 def test_a_solver_without_steps_is_refused():
     with pytest.raises(ValueError, match="steps >= 1"):
         conjugate_gradient(0)
+
+
+def test_conjugate_gradients_do_not_leave_float32():
+    """A Hessian of a million million, whose fourth power no float32 holds; one that vanishes; and no gradient."""
+    values, g = jnp.array([1.0, 2.0, 3.0]), jnp.array([1.0, -2.0, 0.5])
+    scales, sizes = jnp.array([1.0, 1e12, 1e12, 1e-12, 0.0, 1.0]), jnp.array([1.0, 1.0, 1e6, 1.0, 1.0, 0.0])
+    solve = conjugate_gradient(5)
+    found = jax.jit(jax.vmap(lambda scale, size: solve(lambda v: scale * values * v, size * g)))(scales, sizes)
+    np.testing.assert_allclose(found[:3], (sizes / scales)[:3, None] * (g / values)[None], rtol=1e-4)
+    np.testing.assert_allclose(found[3:], 0, atol=1e-5)

@@ -18,7 +18,7 @@ from polytask.losses import (
     value_gradient,
 )
 from polytask.losses.divergence import divergences, metric_loss, residuals
-from polytask.losses.metric import positive_definite, traces
+from polytask.losses.metric import positive_definite, semidefinite, traces
 
 KEY = jax.random.key(0)
 ROWS, FEATURES, OUTPUTS = 6, 4, 3
@@ -110,6 +110,7 @@ def test_value_gradient_weighs_by_the_squared_gradient_at_the_truth():
     values = value_gradient(lambda s: jnp.dot(slope, s))(X, Y, TASK)
     np.testing.assert_allclose(values, jnp.broadcast_to(slope**2, Y.shape))
     assert not positive_definite(values)
+    assert semidefinite(values)
 
 
 @pytest.mark.parametrize(
@@ -174,3 +175,12 @@ def test_gradients_of_residuals_are_finite_even_where_a_divergence_underflows(ou
     certain = jnp.array([[200.0, -200.0, -200.0]])
     gradient = jax.grad(lambda p: jnp.sum(residuals(p, target, output)))(certain)
     assert jnp.isfinite(gradient).all()
+
+
+def test_weights_may_be_zero_in_what_is_not_learned_but_not_negative():
+    of_rank_one, indefinite = jnp.ones((1, 2, 2)), jnp.array([[[1.0, 2.0], [2.0, 1.0]]])
+    assert semidefinite(of_rank_one)
+    assert not positive_definite(of_rank_one)
+    assert not semidefinite(indefinite)
+    assert not semidefinite(jnp.array([[1.0, -0.1]]))
+    assert not semidefinite(jnp.array([[1.0, jnp.nan]]))

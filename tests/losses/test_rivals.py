@@ -93,6 +93,14 @@ def test_lodl_fits_the_decision_loss(kind):
         np.testing.assert_allclose(weights[:, 0] / weights[:, 1], 4.0, rtol=0.3)
 
 
+def test_surrogates_of_more_instances_than_fit_at_once_keep_their_order():
+    y = jax.random.normal(KEY, (19, 2, 1))
+    fit_all = jax.jit(lambda y: fit_surrogates("weighted", squared, Instances(y, y), KEY, samples=1, steps=1))
+    fitted = fit_all(y)
+    assert fitted.parameters.shape == (19, 2)
+    np.testing.assert_allclose(fitted.scale, np.std(y, axis=(1, 2)), rtol=1e-5)
+
+
 def test_surrogates_are_zero_without_error_and_positive_with_it():
     error = jax.random.normal(KEY, (3,))
     for kind, shape in (("weighted", (3,)), ("directed", (2, 3)), ("quadratic", (3, 2))):
@@ -104,3 +112,20 @@ def test_surrogates_are_zero_without_error_and_positive_with_it():
 def test_a_rate_too_high_is_said_and_not_learned():
     with pytest.raises(LearnerError, match=r"not finite.*learning rate"):
         fit(two_stage(linear(), optimiser=optax.sgd(1e20)), DATA, KEY, 20)
+
+
+def hard(prediction, y, aux):
+    """Pays for the better output: no gradient."""
+    return -jnp.sum(hard_top_k(prediction[0], 1) * y[0])
+
+
+def test_dfl_says_that_a_decision_is_hard_even_where_the_error_has_a_gradient():
+    with pytest.raises(LearnerError, match=r"decision layer is hard.*soft_top_k"):
+        fit(dfl(linear(), hard, error_weight=1.0), DATA, KEY, 12)
+
+
+def test_two_stage_refuses_a_metric_with_a_negative_eigenvalue():
+    matrix = jnp.array([[1.0, 2.0], [2.0, 1.0]])  # eigenvalues 3 and -1
+    metric = lambda x, y, task: jnp.broadcast_to(matrix[None], (len(x), 2, 2))  # noqa: E731
+    with pytest.raises(LearnerError, match="not positive definite"):
+        fit(two_stage(linear(), metric), DATA, KEY, 1)

@@ -9,7 +9,8 @@ import pytest
 
 
 @pytest.mark.slow
-def test_the_snippets_of_the_page_run():
+def test_the_snippets_of_the_page_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     page = (Path(__file__).parents[2] / "docs" / "task_losses.md").read_text()
     names = {}
     for snippet in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
@@ -19,3 +20,5 @@ def test_the_snippets_of_the_page_run():
     assert names["the_value_as_a_weight"](jnp.zeros((2, 1)), jnp.zeros((2, 3)), jnp.zeros(2, jnp.int32)).shape == (2, 3)
     np.testing.assert_allclose(names["slope"].sum(), 0, atol=1e-6)
     assert np.abs(names["slope"]).max() > 0
+    assert names["sales"].shape == (1,)
+    assert (tmp_path / "runs" / "bakery-seed0" / "evaluations.jsonl").exists()

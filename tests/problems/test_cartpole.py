@@ -8,9 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 
+from polytask.losses import direct, optimal_model_gradient
 from polytask.problems import cartpole
-from polytask.problems.model_agent import METHODS, Settings, Transitions, draws, make_agent, train
+from polytask.problems.model_agent import METHODS, Settings, Transitions, make_agent
+from polytask.problems.model_training import draws, train
 
 SETTINGS = Settings(distractors=2, width=4, batch=6, steps=20, evaluate_every=10)
 
@@ -81,6 +84,28 @@ def test_vagram_weighs_by_the_values_gradient(made):
         found = learning.sensitivity(agent.target, data)[:, d]
         # A ReLU may bend within the step.
         assert np.mean(np.isclose(found, slope**2, rtol=0.1, atol=1e-9)) >= 0.5
+
+
+@pytest.mark.slow
+def test_omd_solves_for_the_inverse_where_it_is_told_to(made):
+    """Small enough to be solved exactly; and the identity in its place is something else."""
+    learning, agent, data = made
+    under = lambda q, model: learning.bellman_under(q, model, agent.target, data)  # noqa: E731
+    truth = lambda q: learning.true_bellman(q, agent.target, data)  # noqa: E731
+
+    def by(method):
+        settings = dataclasses.replace(SETTINGS, method=method, inverse_steps=300)
+        return dataclasses.replace(learning, settings=settings).model_gradient(agent, data)
+
+    @jax.jit
+    def gradients():
+        exact = optimal_model_gradient(under, truth, agent.q, agent.model, direct()).gradient
+        return [ravel_pytree(tree)[0] for tree in (exact, by("omd-cg"), by("omd"))]
+
+    exact, solved, identity = gradients()
+    size = np.linalg.norm(exact)
+    assert np.linalg.norm(solved - exact) < 0.05 * size
+    assert np.linalg.norm(identity - exact) > 0.5 * size
 
 
 def test_draws_begin_episodes_within_their_bounds():

@@ -233,3 +233,49 @@ def make_data_run(folder: Path, combine: str, steps: int = 1_000, every: int = 5
     for name, lines in (("metrics.jsonl", metrics), ("evaluations.jsonl", evaluations)):
         (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
+
+
+@pytest.fixture
+def decision_runs(tmp_path):
+    """Two seeds by TaskMet and one by squared error, as the trainer for decisions writes them."""
+    taskmet = [make_decision_run(tmp_path / f"taskmet{seed}", "taskmet", seed) for seed in (0, 1)]
+    return [*taskmet, make_decision_run(tmp_path / "two-stage", "two-stage", 0)]
+
+
+def make_decision_run(folder: Path, loss: str, seed: int, steps: int = 1_000, every: int = 25) -> Path:
+    """A run of three tasks with five outputs each; by TaskMet with a metric that depends on the input."""
+    rng = np.random.default_rng([seed, len(loss)])
+    folder.mkdir(parents=True)
+    learns = loss == "taskmet"
+    spec = {"name": "stock", "kind": "decision", "outputs": 5, "rows": 3, "steps_of_update": 10 if learns else 1}
+    config = {"problem": "problems/stock", "loss": loss, "metric": "input", "per_task": False, "trace": 0.0}
+    config |= {"seed": seed, "steps": steps, "specs": [spec], "drawn": {"train": 200, "sha256": f"{seed}"}}
+    session = {"started": "2026-11-22T01:00:00+00:00", "command": "polytask train", "packages": {"polytask": "0.1.0"}}
+    metrics, evaluations = [], []
+    for step in range(every, steps + 1, every):
+        done = step / steps
+        record = {
+            "step": step,
+            "seconds": step / 100,
+            "steps_per_second": 100.0,
+            "loss": 2 - done,
+            "parameter_norm": 1.0,
+        }
+        record |= {"inner_residual": 0.1 + 3 * done * float(rng.lognormal(0, 0.2))} if learns else {"gradient": 1.0}
+        metrics.append({**record, "peak_memory_bytes": 10**9, "time": {"compile": 2.0, "update": step / 100}})
+        quality = (0.9 if learns else 0.6) - float(np.exp(-6 * done)) + float(rng.normal(0, 0.01))
+        error = (3.0 if learns else 1.0) + float(np.exp(-4 * done)) + float(rng.normal(0, 0.05))
+        figures = {"score": {"stock": quality}, "loss": {"stock": error}, "rows": {"stock": 500}}
+        evaluations.append({"step": step, "seconds": step / 100, "task": figures})
+        if learns:
+            names = {"tasks": ["north", "a shop in the south", "west"], "outputs": [str(i) for i in range(5)]}
+            tables = {
+                "weights": rng.lognormal(2, 1, (3, 5)).tolist(),
+                "by_truth": rng.lognormal(0, 1, (3, 10)).tolist(),
+            }
+            evaluations[-1]["metric"] = {**names, **tables}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "provenance.json").write_text(json.dumps({"sessions": [session]}))
+    for name, lines in (("metrics.jsonl", metrics), ("evaluations.jsonl", evaluations)):
+        (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder

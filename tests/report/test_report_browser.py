@@ -118,3 +118,15 @@ def test_a_report_of_a_training_from_data_loads_silently_and_fits(browser, data_
     assert found["overflow"] <= 0
     assert found["smallest"] >= 8.5, "the smallest text of a chart, in pixels"
     assert [e["message"] for e in browser.log("browser")] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1200, 400])
+def test_a_report_of_decisions_loads_silently_and_fits(browser, decision_runs, tmp_path, width):
+    found = browser.open(write_report(decision_runs, tmp_path / "report.html"), width)
+    assert found["figures"] >= 7
+    assert found["empty"] == found["wide"] == found["resources"] == []
+    assert found["captions"] == found["figures"]
+    assert found["overflow"] <= 0
+    assert found["smallest"] >= 8.5, "the smallest text of a chart, in pixels"
+    assert [e["message"] for e in browser.log("browser")] == []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from polytask.commands.shared import warn
+from polytask.decisions.config import is_decision_run
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -52,7 +53,13 @@ def _evaluate(
     from polytask.runtime.folder import RunFolder
 
     keep_compiled()
-    if "problem" in RunFolder(run).read_config():
+    content = RunFolder(run).read_config()
+    if is_decision_run(content):
+        raise ValueError(
+            f"{run} was measured on its test data while it trained: `polytask report {run}` has its figures, and "
+            f"polytask.decisions.load(run, case) its predictor"
+        )
+    if "problem" in content:
         if video or episodes != 10 or seed:
             raise ValueError("a run from data is measured on its test rows: leave --episodes, --seed and --video out")
         return _test(run)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from polytask.commands.shared import INTERRUPTED, KEPT, affinity_in_full, conclude, finished, value_of
-from polytask.problems import PREFIX, settings
+from polytask.decisions.config import LOSSES as OF_DECISIONS
+from polytask.problems import DECISIONS, PREFIX, settings
 from polytask.runtime.config import GROUPED
 from polytask.supervised.config import RunConfig
 
@@ -107,6 +108,12 @@ def resume(arguments: list[str], run: Path, content: dict[str, Any]) -> int:
 def parse(arguments: list[str]) -> TrainArguments:
     """What was asked for, over the settings of the problem that is named."""
     name = next(argument for argument in arguments if argument.startswith(PREFIX))
+    loss = value_of(arguments, "--loss", "")
+    if loss in OF_DECISIONS:
+        raise ValueError(
+            f"--loss {loss} learns from decisions, and {name} ends in none: it takes likelihood, squared-error or "
+            f"task-weighted. Problems that end in one: {', '.join(PREFIX + known for known in DECISIONS)}"
+        )
     usual = settings(name)
     default = TrainArguments(**{field.name: getattr(usual, field.name) for field in dataclasses.fields(usual)})
     return tyro.cli(TrainArguments, prog="polytask train", args=arguments, default=default)

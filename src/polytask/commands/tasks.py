@@ -56,12 +56,15 @@ def _problems(name: str) -> int:
     from rich.table import Table
     from rich.text import Text
 
+    from polytask.commands.decisions import facts as decision_facts
     from polytask.commands.supervised import facts
-    from polytask.problems import SUMMARIES, resolve
+    from polytask.problems import DECISIONS, SUMMARIES, is_decision, resolve, resolve_decision
 
     console = Console()
     if name:
-        console.print(facts(resolve(name)))
+        deciding = is_decision(name)
+        shown = decision_facts([(name, resolve_decision(name))]) if deciding else facts(resolve(name))
+        console.print(shown)
         return 0
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("problem", no_wrap=True)
@@ -77,6 +80,11 @@ def _problems(name: str) -> int:
     console.print(table)
     console.print()
     for known, summary in SUMMARIES.items():
+        console.print(f"{known}: {summary}", highlight=False)
+    console.print("\nThose in which a prediction feeds a decision:\n", highlight=False)
+    console.print(decision_facts([(known, resolve_decision(known)) for known in DECISIONS]))
+    console.print()
+    for known, summary in DECISIONS.items():
         console.print(f"{known}: {summary}", highlight=False)
     console.print(
         f"\n`polytask tasks {PREFIX}multidigits` lists the tasks of one.\n"

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from polytask.agents.config import AGENT_CONFIGS
-from polytask.commands import supervised
+from polytask.commands import decisions, supervised
 from polytask.commands.shared import INTERRUPTED, KEPT, affinity_in_full, finished, value_of, without
+from polytask.decisions.config import is_decision_run
 from polytask.runtime.config import MAY_CHANGE, AgentT, Preset, TrainConfig, preset
 from polytask.tasks.options import TaskOptions
 
@@ -40,7 +41,8 @@ class TrainArguments(TrainConfig[AgentT]):
 
     tasks: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[TASK ...]", help_behavior_hint="")]
     """metaworld/mt10, dmc/cheetah-run, gym/Pendulum-v1, gym/my_module:make_env, ...; `polytask tasks` lists them.
-    Or one problem to learn from data: problems/multidigits; its options: polytask train problems/multidigits --help"""
+    Or one problem to learn from data: problems/multidigits; its options: polytask train problems/multidigits --help.
+    Or one that ends in a decision: problems/newsvendor --loss taskmet"""
     run: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """The run folder; by default runs/ with the names of tasks, agent, preset and seed."""
     seeds: Annotated[int, tyro.conf.arg(metavar="N", help_behavior_hint="")] = 1
@@ -84,6 +86,8 @@ class ResumeArguments:
 
 def train(arguments: list[str]) -> int:
     """Parses and runs."""
+    if decisions.is_asked(arguments):
+        return decisions.train(arguments)
     if supervised.is_supervised(arguments):
         return supervised.train(arguments)
     from polytask.tasks.registry import resolve
@@ -116,6 +120,8 @@ def resume(arguments: list[str]) -> int:
 
     run = tyro.cli(ResumeArguments, prog="polytask resume", args=arguments).run
     content = RunFolder(run).read_config()
+    if is_decision_run(content):
+        return decisions.resume(arguments, run, content)
     if "problem" in content:
         return supervised.resume(arguments, run, content)
     config, tasks = from_json(content)

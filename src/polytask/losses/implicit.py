@@ -31,23 +31,30 @@ def conjugate_gradient(steps: int = 5, ridge: float = 1e-5) -> Solver:
         raise ValueError(f"conjugate gradients need steps >= 1 and ridge >= 0, not {steps} and {ridge}")
 
     def solve(product: HessianProduct, g: Array) -> Array:
-        # The gap g - H u, and the residual H gap - ridge u of the normal equations.
-        residual = product(g)
-        start = (jnp.zeros_like(g), g, residual, jnp.sum(residual * residual))
+        # Energies go with the fourth power of H, which float32 does not hold, so H is taken in units of what it does to
+        # g, and g in units of its length. Below the root of the ridge H does not count.
+        first, size = product(g), jnp.linalg.norm(g)
+        size = jnp.where(size > 0, size, 1)
+        unit = jnp.maximum(jnp.linalg.norm(first) / size, ridge**0.5)
+        unit = jnp.where(unit > 0, unit, 1)
+        damping = ridge / jnp.square(unit)
+        # The gap g - H u, and the residual H gap - ridge u of the normal equations, both for g of length one.
+        residual = first / (unit * size)
+        start = (jnp.zeros_like(g), g / size, residual, jnp.sum(residual * residual))
 
         def step(_: Array, carry: Any) -> Any:
             u, gap, direction, energy = carry
-            image = product(direction)
-            curvature = jnp.sum(image * image) + ridge * jnp.sum(direction * direction)
+            image = product(direction) / unit
+            curvature = jnp.sum(image * image) + damping * jnp.sum(direction * direction)
             moved = curvature > 0
             length = jnp.where(moved, energy / jnp.where(moved, curvature, 1), 0)
             u, gap = u + length * direction, gap - length * image
-            residual = product(gap) - ridge * u
+            residual = product(gap) / unit - damping * u
             new_energy = jnp.sum(residual * residual)
             ratio = jnp.where(energy > 0, new_energy / jnp.where(energy > 0, energy, 1), 0)
             return u, gap, residual + ratio * direction, new_energy
 
-        return jax.lax.fori_loop(0, steps, step, start)[0]
+        return jax.lax.fori_loop(0, steps, step, start)[0] * (size / unit)
 
     return solve
 

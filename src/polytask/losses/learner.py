@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.core import Tracer
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from polytask.losses.optimiser import optimiser_step
 
@@ -37,6 +37,10 @@ class Instances(NamedTuple):
 TaskLoss = Callable[[Array, Array, Any], Float[Array, ""]]
 """The cost of the decision made from one instance's prediction: (prediction, y, aux), with y and prediction
 (rows, outputs). Lower is better."""
+
+
+PATIENCE = 10
+"""Steps in which a task loss that has never shown a gradient is waited for."""
 
 
 class Problem(enum.IntEnum):
@@ -184,32 +188,63 @@ def predictor_of(state: State, static: PyTree) -> Any:
     return eqx.combine(state.parameters, static)
 
 
+class GradientOwn(NamedTuple):
+    """What a learner by gradient carries: optimiser, what was prepared, and what the alarm for a flat task needs."""
+
+    optimiser: Any
+    prepared: Any
+    steps: Int[Array, ""]
+    gradient_seen: Bool[Array, ""]
+
+
 def gradient_learner(
     predictor: eqx.Module,
     loss: Callable[[Array, Instances, Any], Float[Array, ""]],
     optimiser: optax.GradientTransformation,
     batch: int | None,
     prepare: Callable[[Instances, PRNGKeyArray], Any] = lambda data, key: None,
+    *,
+    task: Callable[[Array, Instances], Float[Array, ""]] | None = None,
+    check: Callable[[Instances], Int[Array, ""]] | None = None,
 ) -> Learner:
-    """A learner that descends `loss(prediction, batch, prepared)`; `prepare` makes something for each instance."""
+    """A learner that descends `loss(prediction, batch, prepared)`; `prepare` makes something for each instance.
+
+    - `task(prediction, batch)`: is added to the loss, and is a problem where its first steps show no gradient.
+    - `check(batch)`: a problem of the batch, or 0.
+    """
     start, static = eqx.partition(predictor, eqx.is_inexact_array)
 
     def init(data: Instances, key: PRNGKeyArray) -> State:
         check_instances(data)
-        return State(start, (optimiser.init(start), prepare(data, key)), jnp.int32(0))
+        own = GradientOwn(optimiser.init(start), prepare(data, key), jnp.int32(0), jnp.bool_(False))
+        return State(start, own, jnp.int32(0))
 
     def step(state: State, data: Instances, key: PRNGKeyArray) -> tuple[State, Info]:
-        optimiser_state, prepared = state.own
+        own: GradientOwn = state.own
         index = draw(len(data.y), batch, key)
         chosen = take(data, index)
 
-        def objective(parameters: PyTree) -> Array:
-            return loss(predict(eqx.combine(parameters, static), chosen.x), chosen, take(prepared, index))
+        def predicted(parameters: PyTree) -> Array:
+            return predict(eqx.combine(parameters, static), chosen.x)
 
-        value, gradient = jax.value_and_grad(objective)(state.parameters)
-        parameters, optimiser_state = optimiser_step(optimiser, state.parameters, gradient, optimiser_state)
+        def objective(parameters: PyTree, moved: Array) -> Array:
+            prediction = predicted(parameters)
+            value = loss(prediction, chosen, take(own.prepared, index))
+            return value if task is None else value + task(prediction + moved, chosen)
+
+        # The gradient in `moved`, which is zero, is that of the task alone.
+        like = jax.eval_shape(predicted, state.parameters)
+        unmoved = jnp.zeros(like.shape, like.dtype)
+        value, (gradient, in_task) = jax.value_and_grad(objective, (0, 1))(state.parameters, unmoved)
+        parameters, optimiser_state = optimiser_step(optimiser, state.parameters, gradient, own.optimiser)
+        steps, seen = own.steps + 1, own.gradient_seen | jnp.any(in_task != 0) | jnp.bool_(task is None)
         problem = jnp.where(finite(value, gradient, parameters), 0, Problem.LOSS_NOT_FINITE)
-        new = guarded(state, parameters, (optimiser_state, prepared), problem.astype(jnp.int32))
+        problem = jnp.where((problem == 0) & ~seen & (steps >= PATIENCE), Problem.NO_TASK_GRADIENT, problem)
+        if check is not None:
+            found = check(chosen)
+            problem = jnp.where(found == 0, problem, found)
+        after = GradientOwn(optimiser_state, own.prepared, steps, seen)
+        new = guarded(state, parameters, after, problem.astype(jnp.int32))
         return new, {"loss": value, "gradient": optax.tree.norm(gradient), "problem": new.problem}
 
     return Learner(init, step, lambda state: predictor_of(state, static))

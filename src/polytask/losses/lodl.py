@@ -4,6 +4,7 @@ Around each training instance the regret of decisions is sampled at perturbed pr
 the error is fitted to it, and the predictor then minimises these functions, which are frozen.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
@@ -19,6 +20,8 @@ Surrogate = Literal["weighted", "directed", "quadratic"]
 
 _MINIMUM = 1e-3
 """The least weight of any error, as in LODL's code: the truth stays the minimum."""
+_AT_ONCE = 16
+"""Instances whose samples are held in memory together."""
 
 
 class Surrogates(NamedTuple):
@@ -96,7 +99,21 @@ def fit_surrogates(
         variance = jnp.var(wanted)
         return Surrogates(parameters, scale, size, misfit(parameters) / jnp.where(variance > 0, variance, 1))
 
-    return jax.lax.map(lambda row: one(*row), (data.y, data.aux, jax.random.split(key, len(data.y))), batch_size=16)
+    return _in_batches(one, data.y, data.aux, jax.random.split(key, len(data.y)))
+
+
+def _in_batches(one: Callable[..., Surrogates], *rows: Any) -> Surrogates:
+    """`one` on every row, _AT_ONCE rows at a time.
+
+    The last batch is filled up with first rows: `lax.map` would compile `one` a second time for what remains, and a
+    quadratic program takes many seconds to compile.
+    """
+    count = len(jax.tree.leaves(rows)[0])
+    batches = -(-count // _AT_ONCE)
+    size = -(-count // batches)
+    index = (jnp.arange(batches * size) % count).reshape(batches, size)
+    fitted = jax.lax.map(lambda chosen: jax.vmap(one)(*jax.tree.map(lambda leaf: leaf[chosen], rows)), index)
+    return jax.tree.map(lambda leaf: leaf.reshape(batches * size, *leaf.shape[2:])[:count], fitted)
 
 
 def lodl(

@@ -51,6 +51,14 @@ def positive_definite(values: MetricValues) -> Array:
     return symmetric & jnp.all(jnp.isfinite(jnp.linalg.cholesky(values)))
 
 
+def semidefinite(values: MetricValues) -> Array:
+    """Whether every row's metric is finite and has no negative eigenvalue, to rounding: weights may be zero."""
+    if values.ndim == 2:
+        return jnp.all((values >= 0) & jnp.isfinite(values))
+    little = 1e-5 * jnp.max(jnp.abs(values)) + jnp.finfo(values.dtype).tiny
+    return positive_definite(values + little * jnp.eye(values.shape[-1], dtype=values.dtype)[None])
+
+
 class FixedMetric(eqx.Module):
     """The same given metric for every row, never trained: a diagonal (outputs,) or a matrix (outputs, outputs).
 

@@ -10,8 +10,16 @@ import optax
 from jaxtyping import Array, Float
 
 from polytask.losses.divergence import Output, divergences, metric_loss
-from polytask.losses.learner import Instances, Learner, TaskLoss, flatten_rows, gradient_learner, mean_task_loss
-from polytask.losses.metric import Metric
+from polytask.losses.learner import (
+    Instances,
+    Learner,
+    Problem,
+    TaskLoss,
+    flatten_rows,
+    gradient_learner,
+    mean_task_loss,
+)
+from polytask.losses.metric import Metric, semidefinite
 
 
 def _adam(optimiser: optax.GradientTransformation | None) -> optax.GradientTransformation:
@@ -33,7 +41,8 @@ def two_stage(
 ) -> Learner:
     """Predict first, decide later: the prediction error, by default squared, under `metric` if given, as it stands.
 
-    With `value_gradient(value)` for the metric this is VaGraM's loss. The metric is not trained.
+    With `value_gradient(value)` for the metric this is VaGraM's loss. The metric is not trained; a negative weight or
+    eigenvalue in any step is a problem.
     """
 
     def loss(prediction: Array, data: Instances, prepared: None) -> Array:
@@ -42,7 +51,11 @@ def two_stage(
         x, y, task = flatten_rows(data)
         return metric_loss(metric(x, y, task), prediction.reshape(y.shape), y, output)
 
-    return gradient_learner(predictor, loss, _adam(optimiser), batch)
+    def check(data: Instances) -> Array:
+        assert metric is not None
+        return jnp.where(semidefinite(metric(*flatten_rows(data))), 0, Problem.METRIC_NOT_POSITIVE)
+
+    return gradient_learner(predictor, loss, _adam(optimiser), batch, check=None if metric is None else check)
 
 
 def dfl(
@@ -56,14 +69,17 @@ def dfl(
 ) -> Learner:
     """Decision-focused learning: the task loss end to end, plus `error_weight` times the prediction error.
 
-    LODL's code, the source of published DFL numbers, adds the squared error with weight one.
+    LODL's code, the source of published DFL numbers, adds the squared error with weight one. A task loss without
+    gradient over the first steps is a problem, whether or not the error has one.
     """
 
     def loss(prediction: Array, data: Instances, prepared: None) -> Array:
-        task = mean_task_loss(task_loss, prediction, data)
-        return task + error_weight * _prediction_error(prediction, data, output) if error_weight else task
+        return error_weight * _prediction_error(prediction, data, output) if error_weight else jnp.zeros(())
 
-    return gradient_learner(predictor, loss, _adam(optimiser), batch)
+    def task(prediction: Array, data: Instances) -> Array:
+        return mean_task_loss(task_loss, prediction, data)
+
+    return gradient_learner(predictor, loss, _adam(optimiser), batch, task=task)
 
 
 Oracle = Callable[[Array, Any], Array]

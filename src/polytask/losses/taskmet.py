@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 from polytask.losses.divergence import Output, metric_loss
 from polytask.losses.implicit import Hypergradient, Solver, conjugate_gradient, hypergradient
 from polytask.losses.learner import (
+    PATIENCE,
     Info,
     Instances,
     Learner,
@@ -37,8 +38,6 @@ from polytask.losses.learner import (
 from polytask.losses.metric import positive_definite, traces
 from polytask.losses.optimiser import optimiser_step
 
-PATIENCE = 10
-"""Outer steps in which a task loss that has never shown a gradient is waited for."""
 DIVERGED = 1e3
 """An inner loss this many times the largest it started an outer step with has diverged."""
 

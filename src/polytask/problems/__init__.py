@@ -1,5 +1,6 @@
 """The concrete problems that verify methods, and a person's own data, by name."""
 
+import functools
 import inspect
 import re
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from polytask.supervised.config import OptimiserConfig, SupervisedConfig, TrunkConfig
 
 if TYPE_CHECKING:
+    from polytask.decisions.case import Case
     from polytask.supervised.problem import Problem
 
 PREFIX = "problems/"
@@ -16,6 +18,16 @@ SUMMARIES = {
     "multidigits": "two overlaid digits, to be read both: 2 tasks of ten classes",
     "digit-attributes": "things to tell from one digit: 10 heads, or digit-attributes-2 to digit-attributes-40",
     "planted-clusters": "6 regressions in 2 clusters on a trunk of four units: the best grouping is known",
+}
+
+# Those in which a prediction feeds a decision.
+DECISIONS = {
+    "cubic": "the best of fifty items, by a line that cannot fit",
+    "newsvendor": "orders of three shops with their own costs, on the diabetes data",
+    "knapsack": "items within a capacity, by predicted values",
+    "shortest-path": "the cheapest path over a grid, by predicted costs",
+    "web-advertising": "two of five sites for ten users, by predicted click rates",
+    "portfolio": "a day in twenty stocks, by predicted returns: a quadratic program",
 }
 
 # How a problem is trained unless a person says otherwise.
@@ -42,11 +54,13 @@ def resolve(name: str, seed: int = 0) -> "Problem":
     `polytask.supervised.Problem`; "problems/" before it may be left out. `seed` decides the data: splits, pairs, noise;
     a person's function is given it if it has a parameter of that name.
 
-    Raises ValueError for an unknown problem (with the nearest names)
+    Raises ValueError for an unknown problem (with the nearest names), one that ends in a decision (`resolve_decision`),
     or a function that returns something else, ModuleNotFoundError for an unknown module, and ImportError, with the
     command that installs it, for a package that the data needs.
     """
     bare = name.removeprefix(PREFIX)
+    if is_decision(bare, seed):
+        raise ValueError(f"{PREFIX}{bare} ends in a decision and has no heads to train; resolve_decision gives it")
     if ":" in bare:
         return _own(bare, seed)
     heads = re.fullmatch(r"digit-attributes-(\d+)", bare)
@@ -57,12 +71,38 @@ def resolve(name: str, seed: int = 0) -> "Problem":
     if bare not in SUMMARIES:
         import difflib
 
-        close = difflib.get_close_matches(bare, SUMMARIES, n=1)
-        nearest = (
-            f"did you mean {PREFIX}{close[0]}?" if close else f"there are {', '.join(PREFIX + n for n in SUMMARIES)}."
-        )
+        known = [*SUMMARIES, *DECISIONS]
+        close = difflib.get_close_matches(bare, known, n=1)
+        nearest = f"did you mean {PREFIX}{close[0]}?" if close else f"there are {', '.join(PREFIX + n for n in known)}."
         raise ValueError(f"unknown problem '{name}': {nearest} Your own is called {PREFIX}my_module:make_problem")
     return _make(bare)(seed)
+
+
+def is_decision(name: str, seed: int = 0) -> bool:
+    """Whether the problem of that name is a `polytask.decisions.Case`; a person's function is called to find out."""
+    bare = name.removeprefix(PREFIX)
+    if ":" not in bare:
+        return bare in DECISIONS
+    made = _own(bare, seed)
+    from polytask.decisions.case import Case
+
+    return isinstance(made, Case)
+
+
+def resolve_decision(name: str) -> "Case":
+    """The decision problem that a name stands for: one of `DECISIONS`, or a function that returns a `Case`.
+
+    Raises as `resolve`, but not for data or solvers that are not installed: these say so when they are used.
+    """
+    bare = name.removeprefix(PREFIX)
+    if not is_decision(bare):
+        resolve(bare)
+        raise ValueError(f"{PREFIX}{bare} ends in no decision; there are {', '.join(PREFIX + n for n in DECISIONS)}")
+    if ":" in bare:
+        return _own(bare, 0)
+    from polytask.problems.decisions import make_case
+
+    return make_case(bare.replace("-", " "))
 
 
 def _make(bare: str) -> Callable[[int], "Problem"]:
@@ -75,7 +115,10 @@ def _make(bare: str) -> Callable[[int], "Problem"]:
     return make
 
 
-def _own(bare: str, seed: int) -> "Problem":
+@functools.lru_cache(maxsize=1)  # it is asked what it is before it is asked for its data
+def _own(bare: str, seed: int) -> Any:
+    """What a person's function returns: a Problem or a Case."""
+    from polytask.decisions.case import Case
     from polytask.supervised.problem import Problem
     from polytask.tasks.gym import import_own
 
@@ -88,10 +131,11 @@ def _own(bare: str, seed: int) -> "Problem":
         ) from error
     function: Any = getattr(found, attribute, None)
     if not callable(function):
-        raise ValueError(f"module '{module}' has no function '{attribute}'; name one that returns a Problem")
+        raise ValueError(f"module '{module}' has no function '{attribute}'; name one that returns a Problem or a Case")
     problem = function(seed=seed) if "seed" in inspect.signature(function).parameters else function()
-    if not isinstance(problem, Problem):
+    if not isinstance(problem, Problem | Case):
         raise ValueError(
-            f"{module}:{attribute} returned {type(problem).__name__}; return polytask.supervised.make_problem(...)"
+            f"{module}:{attribute} returned {type(problem).__name__}; return polytask.supervised.make_problem(...), or "
+            f"a polytask.decisions.Case(...)"
         )
     return problem

@@ -31,7 +31,8 @@ TASK_METRICS = (
 class HeadFacts(TaskSpec):
     """The facts of a task that is learned from data (polytask.supervised.HeadSpec), where the report takes any task's.
 
-    Its score is accuracy or R², its "return" the test loss, its "episodes" are the rows of the test.
+    Its score is accuracy or R², its "return" the test loss, its "episodes" are the rows of the test. Of a decision
+    (polytask.decisions) they are decision quality, squared error, and the instances of the test.
     """
 
     kind: str = "regression"
@@ -39,14 +40,25 @@ class HeadFacts(TaskSpec):
 
     @property
     def judged(self) -> str:
-        return "R²" if self.kind == "regression" else "accuracy"
+        return {"regression": "R²", "decision": "decision quality"}.get(self.kind, "accuracy")
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnedMetric:
+    """What an error costs, by task and output, and where it depends on the input also by tenths of the truth."""
+
+    tasks: tuple[str, ...]
+    outputs: tuple[str, ...]
+    weights: Float[np.ndarray, "tasks outputs"]
+    by_truth: Float[np.ndarray, "tasks tenths"] | None
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluations:
     """Means over episodes, and counts; NaN where an evaluation lacks a task or a number.
 
-    `chosen` is the step of the parameters that the validation rows have chosen, where there are such rows.
+    `chosen` is the step of the parameters that the validation rows have chosen, where there are such rows; `metric` is
+    the latest one that was learned, where one was.
     """
 
     steps: Int[np.ndarray, " evaluations"]
@@ -56,6 +68,7 @@ class Evaluations:
     episodes: Int[np.ndarray, "evaluations tasks"]
     embedding: Float[np.ndarray, "tasks features"] | None
     chosen: int | None = None
+    metric: LearnedMetric | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,7 +210,20 @@ def _evaluations(rows: list[dict[str, Any]], specs: tuple[TaskSpec, ...]) -> Eva
             embedding = np.array([vectors[s.name] for s in specs], np.float64)
     steps = np.array([row["step"] for row in rows], int)
     best = rows[-1].get("best_step") if rows else None
-    return Evaluations(steps, returns, success, scores, episodes, embedding, best if isinstance(best, int) else None)
+    best = best if isinstance(best, int) else None
+    return Evaluations(steps, returns, success, scores, episodes, embedding, best, _learned_metric(rows))
+
+
+def _learned_metric(rows: list[dict[str, Any]]) -> LearnedMetric | None:
+    """The metric of the last evaluation; None if it holds none, or one that does not fit together."""
+    given = _dict(rows[-1].get("metric")) if rows else {}
+    try:
+        tasks, outputs = tuple(map(str, given["tasks"])), tuple(map(str, given["outputs"]))
+        weights = np.array(given["weights"], np.float64).reshape(len(tasks), len(outputs))
+        by_truth = np.array(given["by_truth"], np.float64).reshape(len(tasks), -1) if "by_truth" in given else None
+    except (KeyError, TypeError, ValueError):
+        return None
+    return LearnedMetric(tasks, outputs, weights, by_truth)
 
 
 def _metrics(rows: list[dict[str, Any]], specs: tuple[TaskSpec, ...]) -> Metrics:

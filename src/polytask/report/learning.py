@@ -13,7 +13,7 @@ from polytask.report.methods import Method
 from polytask.report.plot import MUTED, series_style
 from polytask.report.published import Published
 from polytask.report.results import rng
-from polytask.report.words import Words
+from polytask.report.words import DECISIONS, Words
 
 _DASHES = ((0, (4, 2)), (0, (1, 1.5)))
 
@@ -128,7 +128,7 @@ def _aggregate_charts(material: Material) -> str:
     drawn = [p for p in references if p.steps[0] <= last]
     parts = [_protocol(material, drawn)]
     wanted: list[tuple[str, str, Statistic]] = [("Mean", "mean", task_mean)]
-    if any(len(m.seeds) > 1 for m in material.methods):
+    if any(len(m.seeds) > 1 for m in material.methods) and words is not DECISIONS:
         wanted.insert(0, ("Interquartile mean (IQM)", "iqm", interquartile_mean))
     for name, which, statistic in wanted:
         ours, theirs = _method_lines(material, statistic), _published_lines(references, which, last)
@@ -168,7 +168,12 @@ def _task_lines(material: Material, name: str, scored: bool, references: Sequenc
 
 
 def by_task(material: Material) -> str:
-    """Small multiples of every task: scores on a shared axis, then tasks that have returns only, each on its own."""
+    """Small multiples of every task: scores on a shared axis, then tasks that have returns only, each on its own.
+
+    Nothing where the one task is a decision, which the curve over all tasks shows already.
+    """
+    if material.words is DECISIONS:
+        return ""
     if not any(m.steps.size for m in material.methods):
         return html.section("tasks", "Learning, task by task", html.missing("No evaluation has been recorded yet."))
     reached = [p for p in material.published if p and p.steps[0] <= material.last_evaluation]
@@ -221,7 +226,9 @@ def _task_caption(material: Material, tasks: Sequence[str], scored: bool) -> str
 
 
 def heat(material: Material) -> str:
-    """The section with every task's score over time, as a heat map."""
+    """The section with every task's score over time, as a heat map; nothing for decisions, as in `by_task`."""
+    if material.words is DECISIONS:
+        return ""
     parts = []
     for method in material.methods:
         known = np.asarray(np.isfinite(method.scores).any((0, 2)))

@@ -11,7 +11,7 @@ from polytask.report.data import HeadFacts, read_run
 from polytask.report.methods import Method, group_runs
 from polytask.report.published import Published, published_for
 from polytask.report.results import MethodResult, common_ground, final_result
-from polytask.report.words import DATA, SIMULATION, Words
+from polytask.report.words import DATA, DECISIONS, SIMULATION, Words
 from polytask.tasks.spec import TaskSpec
 
 
@@ -43,7 +43,8 @@ class Material:
 
     @property
     def words(self) -> Words:
-        return DATA if any(isinstance(spec, HeadFacts) for spec in self.specs) else SIMULATION
+        kinds = {spec.kind for spec in self.specs if isinstance(spec, HeadFacts)}
+        return SIMULATION if not kinds else DECISIONS if kinds == {"decision"} else DATA
 
     def references(self) -> list[Published]:
         """Each published result once, for the tasks that all methods share."""

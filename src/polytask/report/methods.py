@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from polytask.report.data import Run
+from polytask.report.data import HeadFacts, Run
 from polytask.tasks.spec import TaskSpec
 
 # The seed, what follows from other fields, and what only says how to log: none of it makes another method.
-_NOT_COMPARED = ("seed", "specs", "log_every", "checkpoint_every", "affinity_every", "tensorboard", "wandb")
+_NOT_COMPARED = ("seed", "specs", "drawn", "log_every", "checkpoint_every", "affinity_every", "tensorboard", "wandb")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,11 +62,23 @@ def _value(value: Any) -> str:
     return "default" if value is None else str(value)
 
 
+def _loss_and_metric(config: dict[str, Any]) -> str:
+    """What a training for decisions minimises."""
+    metric, trace = str(config["metric"]), config.get("trace")
+    parts = [str(config["loss"]), metric if metric != "input" else "", "per task" if config.get("per_task") else ""]
+    return ", ".join([*filter(None, parts), *([f"trace {trace:g}"] if trace else [])])
+
+
 def labels(configs: Sequence[dict[str, Any]], single: Sequence[bool]) -> list[str]:
     """Names methods by what differs between them, e.g. `agent.kind=sac`; three differences at most.
 
-    Where the kind of agent differs, the fields that only one kind has are left out: the kind implies them.
+    Where the kind of agent differs, the fields that only one kind has are left out: the kind implies them. Predictors
+    that decide are named by loss and metric, if that is enough.
     """
+    if all("metric" in c and "loss" in c for c in configs):
+        names = [_loss_and_metric(c) for c in configs]
+        if len(set(names)) == len(names):
+            return names
     flat = [compared(c, *(("tasks",) if any(single) else ())) for c in configs]
     keys = list(dict.fromkeys(k for f in flat for k in f))
     differing = [k for k in keys if len({json.dumps(f.get(k), sort_keys=True) for f in flat}) > 1]
@@ -155,7 +167,9 @@ def _method(group: list[Run], label: str) -> Method:
             (episodes, found.episodes),
         ):
             target[where] = source[rows].T[None]
-    agents = "single" if all(len(r.specs) == 1 for r in runs) else "multi"
+    # A decision is no task of several, so nothing is single-task training beside it.
+    decides = all(isinstance(s, HeadFacts) and s.kind == "decision" for s in specs)
+    agents = "single" if all(len(r.specs) == 1 for r in runs) and not decides else "multi"
     return Method(label, tuple(runs), specs, seeds, agents, steps, scores, returns, success, episodes, tuple(notes))
 
 

@@ -8,7 +8,7 @@ from polytask.evaluation.statistics import Estimate
 from polytask.report import text
 from polytask.report.material import Material, score_word
 from polytask.report.methods import Method
-from polytask.report.words import Words
+from polytask.report.words import DECISIONS, Words
 
 
 def _typed(method: Method) -> list[str]:
@@ -60,13 +60,17 @@ def _facts(material: Material) -> str:
         facts.append(
             _fact(f"mean {word}", words.score(result.mean.value), _interval(result.mean, len(method.seeds), words))
         )
-        bounds = f", {words.bounds(result.iqm)}" if result.iqm.has_interval else ""
-        facts.append(_fact(f"IQM {word}", words.score(result.iqm.value), f"interquartile mean{bounds}"))
+        if words is DECISIONS:
+            facts.append(_fact(words.measured, text.number(result.tasks[0].returned), "of the predictions"))
+        else:
+            bounds = f", {words.bounds(result.iqm)}" if result.iqm.has_interval else ""
+            facts.append(_fact(f"IQM {word}", words.score(result.iqm.value), f"interquartile mean{bounds}"))
     goal = first_run.config.get("steps")
     reached = max((int(r.metrics.steps[-1]) for r in method.runs if r.metrics.steps.size), default=0)
     reached = max(reached, int(method.steps[-1]) if method.steps.size else 0)
     of = f"of {text.steps(goal)} planned" if isinstance(goal, (int, float)) and goal > reached else ""
-    facts.append(_fact(words.steps, text.steps(reached), of or f"{len(method.specs)} tasks in step"))
+    in_step = f"{len(method.specs)} tasks in step" if words is not DECISIONS else ""
+    facts.append(_fact(words.steps, text.steps(reached), of or in_step))
     facts.append(_fact("seeds", str(len(method.seeds)), ", ".join(method.seeds)))
     mean_time = sum(seconds) / len(seconds) if seconds else None
     facts.append(_fact("wall time" if len(seconds) < 2 else "wall time per run", text.duration(mean_time)))
@@ -88,8 +92,9 @@ def _verdict(material: Material) -> str:
     word = score_word([s for s, t in zip(method.specs, result.tasks, strict=True) if math.isfinite(t.score.value)])
     words = material.words
     whose = f" of {method.label}" if len(material.methods) > 1 else ""
+    over = f" over {text.plural(len(scored), 'task')}" if words is not DECISIONS else ""
     said = (
-        f"The mean {word}{whose} over {text.plural(len(scored), 'task')} is {words.score(result.mean.value)} "
+        f"The mean {word}{whose}{over} is {words.score(result.mean.value)} "
         f"after {text.steps(result.step)} {words.steps} ({_interval(result.mean, len(method.seeds), words)})"
     )
     point = published.index_at(result.step) if published else None
@@ -104,7 +109,9 @@ def header(material: Material) -> str:
     """The top of the page: title, what was run, and notes."""
     method = material.methods[0]
     config = method.runs[0].config
-    kind = str((config.get("agent") or {}).get("kind", "")).upper() or str(config.get("combine", ""))
+    kind = str((config.get("agent") or {}).get("kind", "")).upper() or str(
+        config.get("combine") or config.get("loss", "")
+    )
     several = f"{len(material.methods)} methods" if len(material.methods) > 1 else kind
     parts = [
         several,

@@ -69,9 +69,7 @@ def _task_score(method: Method, task: int, at: int) -> tuple[Estimate, str]:
     if measured != 1:
         return stratified_bootstrap(scores, task_mean, rng=rng()), plural(measured, "seed")
     spec = method.specs[task]
-    of_rows = (
-        isinstance(spec, HeadFacts) and spec.kind != "regression" and (spec.kind == "classes" or spec.outputs == 1)
-    )
+    of_rows = isinstance(spec, HeadFacts) and (spec.kind == "classes" or (spec.kind == "binary" and spec.outputs == 1))
     if spec.success == "none" and not of_rows:
         return stratified_bootstrap(scores, task_mean, rng=rng()), "one seed"
     seed = int(np.flatnonzero(np.isfinite(scores[:, 0]))[0])

@@ -11,7 +11,7 @@ from polytask.report.data import HeadFacts, Run
 from polytask.report.figures import steps_and_values
 from polytask.report.material import Material
 from polytask.report.methods import compared, flatten
-from polytask.report.words import DATA
+from polytask.report.words import SIMULATION
 
 _SHARES = (
     ("compile", "--s6"),
@@ -87,7 +87,7 @@ def _run_table(runs: list[Run]) -> str:
 
 
 def _curves(material: Material) -> str:
-    data = material.words is DATA
+    data = material.words is not SIMULATION
     expected = "speed and memory should stay level"
     if not data:
         expected = "after warm-up speed should stay level, and replay grow in a line until full"
@@ -132,7 +132,7 @@ def system(material: Material) -> str:
         if faults
         else "No environment had to be started anew."
     )
-    if material.words is DATA:
+    if material.words is not SIMULATION:
         table = html.figure(_data_table(runs), "What each run took, and the step whose parameters were chosen.")
     else:
         table = html.figure(_run_table(runs), restarts)
@@ -151,7 +151,7 @@ def _head_facts(material: Material) -> str:
 
 
 def _task_facts(material: Material) -> str:
-    if material.words is DATA:
+    if material.words is not SIMULATION:
         return _head_facts(material)
     head = [
         "Task",

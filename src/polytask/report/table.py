@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polytask.report import text
+from polytask.report.decisions import estimates
 from polytask.report.material import Material, gather, score_word
 from polytask.report.methods import Method
 from polytask.report.published import Published
 from polytask.report.results import MethodResult, TaskResult, task_scores
-from polytask.report.words import Words
+from polytask.report.words import DECISIONS, Words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,6 +81,28 @@ def _several(material: Material) -> "Table":
     return table
 
 
+def _decisions(material: Material) -> "Table":
+    """Each method's decision quality with the squared error of its predictions beside it."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    evaluated = [m for m in material.methods if m.steps.size]
+    ends = sorted({int(m.steps[-1]) for m in evaluated})
+    table = Table(
+        title=f"decision quality on the test data at {' or '.join(map(text.steps, ends))} steps", show_edge=False
+    )
+    table.add_column("method" if len(evaluated) > 1 else "decision", overflow="fold")
+    for heading in ("seeds", "quality", "95 %", "squared error", "95 %"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for method in evaluated:
+        quality, error = estimates(method)
+        name = method.label if len(evaluated) > 1 else f"{method.names[0]}, {method.label}"
+        own = f"{text.number(error.low)} to {text.number(error.high)}" if error.has_interval else text.MISSING
+        cells = (material.words.score(quality.value), material.words.bounds(quality), text.number(error.value), own)
+        table.add_row(escape(name), str(len(method.seeds)), *cells)
+    return table
+
+
 def _letters(count: int) -> list[str]:
     return [chr(ord("A") + i) if i < 26 else str(i) for i in range(count)]
 
@@ -87,9 +110,14 @@ def _letters(count: int) -> list[str]:
 def render_table(runs: Path | Sequence[Path], console: "Console") -> None:
     """Prints the scores at the last checkpoint: of one method with returns and intervals, of several side by side.
 
+    Of decisions, their quality and the squared error of the predictions, a line for each method.
+
     Raises ValueError if no run is given or a folder is not a run folder.
     """
     material = gather([runs] if isinstance(runs, Path) else runs)
+    if material.words is DECISIONS and any(m.steps.size for m in material.methods):
+        console.print(_decisions(material))
+        return
     if len(material.methods) == 1:
         result = material.results[0]
         if result is None:

@@ -8,7 +8,7 @@ from polytask.report.learning import curve_legend
 from polytask.report.material import Material
 from polytask.report.methods import Method
 from polytask.report.plot import series_style
-from polytask.report.words import DATA
+from polytask.report.words import DATA, DECISIONS, SIMULATION
 
 Panels = tuple[tuple[str, str], ...]
 
@@ -29,6 +29,19 @@ EXPECTED_OF_DATA = (
     ("gradient_norm", "Gradient norm of the trunk"),
     ("weight", "Weight of the task in the step"),
     ("parameter_norm", "Parameter norm"),
+)
+# What every training for decisions logs, and what some losses do.
+EXPECTED_OF_DECISIONS = (
+    ("loss", "What the predictor minimises"),
+    ("parameter_norm", "Parameter norm"),
+)
+PANELS_OF_DECISIONS = (
+    *EXPECTED_OF_DECISIONS,
+    ("gradient", "Gradient norm"),
+    ("task_loss", "Task loss of the training data"),
+    ("task_gradient", "Gradient norm of the task loss"),
+    ("solve_residual", "Part of it that the solver missed"),
+    ("metric_trace", "Mean trace of the metric"),
 )
 # What some agents log about their tasks.
 PANELS = (
@@ -117,13 +130,15 @@ def _method_panels(method: Method, index: int, material: Material) -> str:
 
 def _panels_of(material: Material) -> tuple[Panels, Panels]:
     """The panels to draw, and those of them that are missed where they are not there."""
+    if material.words is DECISIONS:
+        return PANELS_OF_DECISIONS, EXPECTED_OF_DECISIONS
     return (EXPECTED_OF_DATA, EXPECTED_OF_DATA) if material.words is DATA else (PANELS, EXPECTED)
 
 
 def training(material: Material) -> str:
     """The section on losses, entropy and gradient norms."""
     methods, words = material.methods, material.words
-    title = "Losses and gradients" if words is DATA else "Losses, entropy and gradients"
+    title = "Losses, entropy and gradients" if words is SIMULATION else "Losses and gradients"
     if len(methods) == 1:
         return html.section("training", title, _method_panels(methods[0], 0, material))
     charts = []

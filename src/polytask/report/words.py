@@ -1,4 +1,4 @@
-"""How a report speaks: of agents that act in simulators, or of models that learn from data."""
+"""How a report speaks: of agents that act in simulators, of models that learn from data, of predictors that decide."""
 
 import dataclasses
 import math
@@ -46,4 +46,13 @@ DATA = Words(
     learner="model",
     digits=3,
     final="Scores are on the test rows, with the parameters that were best on the validation rows until then.",
+)
+DECISIONS = Words(
+    steps="steps",
+    axis="steps",
+    measured="squared error",
+    learner="predictor",
+    digits=3,
+    final="Decision quality and squared error are on the test data as they stand at that step: nothing is chosen by "
+    "them. Quality is 1 for decisions that know the truth, and 0 for random ones.",
 )

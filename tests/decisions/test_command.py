@@ -1,0 +1,117 @@
+"""`polytask train problems/...` where a prediction feeds a decision, used as a person would."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from polytask.commands.decisions import default_folder, parse
+from polytask.problems import DECISIONS, is_decision, resolve_decision
+from tests.small import command
+
+OWN = "problems/tests.decisions.small:shops"
+FAST = ["--eval-every", "4", "--no-tensorboard"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    run = tmp_path_factory.mktemp("decisions") / "two-stage"
+    return run, *command("train", OWN, *FAST, "--run", str(run))
+
+
+def test_a_training_says_what_it_does_and_ends_with_a_table_and_a_report(trained):
+    run, code, out, err = trained
+    assert (code, err) == (0, "")
+    for said in (
+        "two-stage",
+        "1 output of a row, from 3 features, by a linear predictor",
+        "cheap, dear",
+        "at 20 steps",
+    ):
+        assert said in out
+    assert re.search(r"shops, two-stage +│ +1 │ +-?\d\.\d{3} ", out)
+    assert max(len(line) for line in out.splitlines() if not line.startswith(("run", "report", "problem"))) <= 80
+    page = (run / "report.html").read_text()
+    assert "Decision quality of two-stage against its squared error" in page
+    assert "learned metric" in page
+    assert "The metric that" not in page, "it learned none"
+
+
+@pytest.mark.slow
+def test_taskmet_over_seeds_beside_squared_error(trained, tmp_path):
+    folder = tmp_path / "taskmet"
+    code, out, err = command("train", OWN, "--loss", "taskmet", "--seeds", "2", *FAST, "--run", str(folder))
+    assert (code, err) == (0, "")
+    assert "20: 10 outer ones of 2 inner steps, which count as 2 each" in out
+    assert (folder / "seed0-and-1-more.html").exists()
+    runs = [folder / "seed0", folder / "seed1", trained[0]]
+    code, out, err = command("report", *map(str, runs), "--out", str(tmp_path / "report.html"))
+    assert (code, err) == (0, "")
+    assert re.search(r"taskmet +│ +2 │", out)
+    page = (tmp_path / "report.html").read_text()
+    for title in ("shops: quality over error", "The metric that taskmet learned", "Inner residual over steps"):
+        assert f'aria-label="{title}"' in page
+
+
+def test_resume_goes_on_and_other_commands_say_where_to_look(trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained[0], run)
+    code, out, _ = command("resume", str(run), "--steps", "24")
+    assert (code, "going on from step 20" in out, "at 24 steps" in out) == (0, True, True)
+    code, _, err = command("evaluate", str(run))
+    assert (code, "polytask report" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["problems/newsvendr"], "did you mean problems/newsvendor?"),
+        (["problems/newsvendor", "--loss", "spo+"], "it takes two-stage, dfl, dfl+mse, lodl, taskmet"),
+        (["problems/cubic", "--loss", "likelihood"], "takes two-stage, dfl, dfl+mse, lodl, spo+, taskmet"),
+        (["problems/multidigits", "--loss", "taskmet"], "takes likelihood, squared-error or task-weighted"),
+        (["problems/cubic", "--per-task"], "leave them"),
+        (["problems/cubic", "--loss", "taskmet", "--per-task"], "has one task"),
+        ([OWN, "--seeds", "0"], "at least 1"),
+        (["problems/tests.decisions.small:missing"], "has no function 'missing'"),
+    ],
+)
+def test_what_cannot_be_is_answered_in_one_message(arguments, said, tmp_path):
+    code, out, err = command("train", *arguments, "--run", str(tmp_path / "run"))
+    assert (code, said in out + err) == (2, True), out + err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    code, _, err = command("train", "problems/newsvendor", "--run", str(tmp_path / "run"))
+    assert (code, "pip install 'polytask[decisions]'" in err) == (2, True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_problem_has_a_case_and_a_folder_of_its_own():
+    for name in DECISIONS:
+        assert is_decision(f"problems/{name}")
+        assert "taskmet" in resolve_decision(name).losses
+    config = parse(["problems/shortest-path", "--loss", "taskmet", "--metric", "diagonal", "--trace", "1"])
+    assert default_folder(config).as_posix() == "runs/shortest-path-taskmet-diagonal-trace1-seed0"
+    assert default_folder(parse(["problems/cubic", "--loss", "spo+"])).as_posix() == "runs/cubic-spo+-seed0"
+
+
+def test_help_is_light_and_fits_80_columns():
+    script = (
+        "import sys\nfrom polytask.cli import main\n"
+        "try:\n    main(['train', 'problems/newsvendor', '--help'])\nexcept SystemExit as exit_:\n    pass\n"
+        "assert not [m for m in 'jax equinox optax sklearn scipy'.split() if m in sys.modules]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "80"},
+        check=True,
+    )
+    assert "--per-task" in done.stdout
+    assert not [line for line in done.stdout.splitlines() if len(line) > 80 and not line.startswith("usage:")]
