@@ -2,6 +2,9 @@
 
 import contextlib
 import io
+import os
+import subprocess
+import sys
 
 import gymnasium
 import numpy as np
@@ -76,3 +79,21 @@ def command(*arguments: str) -> tuple[int, str, str]:
         except SystemExit as exit_:  # tyro ends so after help and on a wrong flag
             code = int(exit_.code or 0)
     return code, out.getvalue(), err.getvalue()
+
+
+def check_light_help(problem: str, option: str) -> None:
+    """The help of training on a problem names an option, fits 80 columns and imports nothing heavy."""
+    script = (
+        "import sys\nfrom polytask.cli import main\n"
+        f"try:\n    main(['train', {problem!r}, '--help'])\nexcept SystemExit as exit_:\n    pass\n"
+        "assert not [m for m in 'jax equinox optax sklearn scipy'.split() if m in sys.modules]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "80"},
+        check=True,
+    )
+    assert option in done.stdout
+    assert not [line for line in done.stdout.splitlines() if len(line) > 80 and not line.startswith("usage:")]

@@ -1,16 +1,14 @@
 """`polytask train problems/...` where a prediction feeds a decision, used as a person would."""
 
-import os
 import re
 import shutil
-import subprocess
 import sys
 
 import pytest
 
 from polytask.commands.decisions import default_folder, parse
 from polytask.problems import DECISIONS, is_decision, resolve_decision
-from tests.small import command
+from tests.small import check_light_help, command
 
 OWN = "problems/tests.decisions.small:shops"
 FAST = ["--eval-every", "4", "--no-tensorboard"]
@@ -101,17 +99,4 @@ def test_every_problem_has_a_case_and_a_folder_of_its_own():
 
 
 def test_help_is_light_and_fits_80_columns():
-    script = (
-        "import sys\nfrom polytask.cli import main\n"
-        "try:\n    main(['train', 'problems/newsvendor', '--help'])\nexcept SystemExit as exit_:\n    pass\n"
-        "assert not [m for m in 'jax equinox optax sklearn scipy'.split() if m in sys.modules]\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "80"},
-        check=True,
-    )
-    assert "--per-task" in done.stdout
-    assert not [line for line in done.stdout.splitlines() if len(line) > 80 and not line.startswith("usage:")]
+    check_light_help("problems/newsvendor", "--per-task")

@@ -1,15 +1,13 @@
 """`polytask train problems/...`, used as a person would."""
 
-import os
 import re
 import shutil
-import subprocess
 import sys
 
 import pytest
 
 from polytask.commands.supervised import default_folder, parse
-from tests.small import command
+from tests.small import check_light_help, command
 
 OWN = "problems/tests.supervised.small:points"
 FAST = ["--steps", "40", "--eval-every", "10", "--batch-size", "16", "--trunk.width", "8", "--no-tensorboard"]
@@ -104,17 +102,4 @@ def test_a_problem_has_settings_of_its_own():
 
 
 def test_help_is_light_and_fits_80_columns():
-    script = (
-        "import sys\nfrom polytask.cli import main\n"
-        "try:\n    main(['train', 'problems/multidigits', '--help'])\nexcept SystemExit as exit_:\n    pass\n"
-        "assert not [m for m in 'jax equinox optax sklearn scipy'.split() if m in sys.modules]\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "80"},
-        check=True,
-    )
-    assert "--combine-scale" in done.stdout
-    assert not [line for line in done.stdout.splitlines() if len(line) > 80 and not line.startswith("usage:")]
+    check_light_help("problems/multidigits", "--combine-scale")

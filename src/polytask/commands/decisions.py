@@ -12,13 +12,12 @@ import tyro
 from polytask.commands.shared import INTERRUPTED, KEPT, conclude, finished, value_of
 from polytask.decisions.config import LOSSES, DecisionConfig
 from polytask.problems import PREFIX, is_decision, resolve_decision
+from polytask.supervised.config import LOSSES as OF_HEADS
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from polytask.decisions.case import Case
-
-OF_HEADS = ("likelihood", "squared-error", "task-weighted")
 
 
 @dataclasses.dataclass(frozen=True)

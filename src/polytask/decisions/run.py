@@ -25,7 +25,6 @@ from polytask.runtime.loggers import Loggers, make_loggers
 from polytask.runtime.progress import Progress, TaskRow
 from polytask.runtime.room import peak_memory
 from polytask.runtime.stopping import stop_signal
-from polytask.runtime.storage import StorageError
 
 
 def train(config: DecisionConfig, case: Case, runs: Mapping[int, Path]) -> bool:
@@ -51,8 +50,9 @@ def train(config: DecisionConfig, case: Case, runs: Mapping[int, Path]) -> bool:
             folder.claim(contents[seed], MAY_CHANGE, complete)
             warnings += [f"{run.name}: {text}" if len(runs) > 1 else text for text in provenance.record(run)]
             folders.append(folder)
-        found = [checkpoint.latest(run, warnings.append) for run in runs.values()]
-        step = _level(list(runs.values()), found)
+        newest = [checkpoint.latest(run, warnings.append) for run in runs.values()]
+        found = [point for point in checkpoint.common(list(runs.values()), newest) if point]
+        step = found[0].step if found else 0
         progress = stack.enter_context(Progress(config.steps, step))
         for text in warnings:
             progress.message(f"warning: {text}")
@@ -64,7 +64,7 @@ def train(config: DecisionConfig, case: Case, runs: Mapping[int, Path]) -> bool:
             loggers.append(make_loggers(run, contents[seed], config.tensorboard, config.wandb, resumed))
             stack.enter_context(loggers[-1])
         loop = Loop(config, case, given, dict(runs))
-        loop.start([checkpoint.place(run, step) for run in runs.values()] if step else [])
+        loop.start([point.path for point in found])
         stop = stack.enter_context(stop_signal(progress.message))
         return loop.run(loggers, progress, stop)
 
@@ -221,16 +221,3 @@ def _advanced(
 @jax.jit
 def _take(states: State, i: Int[Array, ""]) -> State:
     return jax.tree.map(lambda leaf: leaf[i], states)
-
-
-def _level(runs: list[Path], found: list[checkpoint.Checkpoint | None]) -> int:
-    """The last step of which every run has a checkpoint, 0 for none. Raises StorageError where they share none."""
-    step = min(point.step if point else 0 for point in found)
-    whole = all(checkpoint.place(run, step).exists() for run in runs) if step else not any(found)
-    if not whole:
-        stand = ", ".join(f"{run.name} at {p.step if p else 0:,}" for run, p in zip(runs, found, strict=True))
-        raise StorageError(
-            f"the seeds stand at different steps ({stand}) and share no checkpoint; bring them level one by one, with "
-            f"polytask resume RUN"
-        )
-    return step

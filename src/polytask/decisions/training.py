@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from polytask import random
@@ -102,7 +103,7 @@ def advance(
         squared_error=_by_task(errors.reshape(-1, errors.shape[-1]), test, tasks).mean(-1),
         metric=None if weights is None else _by_task(weights, test, tasks),
         by_truth=None if weights is None or config.metric != "input" else metric_by_truth(weights, test, tasks),
-        norm=jnp.sqrt(sum((jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(state.parameters)), jnp.float32(0))),
+        norm=jnp.asarray(optax.tree.norm(state.parameters)),
     )
     return state, found
 

@@ -168,6 +168,27 @@ def find(path: Path, warn: Callable[[str], object] = warnings.warn, replay: bool
     return checkpoint
 
 
+def common(runs: list[Path], found: list[Checkpoint | None]) -> list[Checkpoint | None]:
+    """Checkpoints of one and the same step, or None for each of several fresh runs, from the newest of each.
+
+    Raises StorageError where they share none.
+    """
+    steps = [point.step if point else 0 for point in found]
+    if len(set(steps)) == 1:
+        return found
+    step, common = min(steps), []
+    for run, point in zip(runs, found, strict=True):
+        path = place(run, step) if point else None
+        if path is None or not path.exists():
+            stand = ", ".join(f"{run.name} at {at:,}" for run, at in zip(runs, steps, strict=True))
+            raise storage.StorageError(
+                f"the seeds stand at different steps ({stand}) and share no checkpoint; "
+                f"bring them level one by one, with polytask resume RUN --steps {max(steps)}"
+            )
+        common.append(inspect(path))
+    return common
+
+
 def inspect(path: Path, replay: bool = True) -> Checkpoint:
     """Reads and verifies a checkpoint folder, with the replay segments it needs unless `replay` is False.
 

@@ -18,7 +18,6 @@ from polytask.runtime.config import TrainConfig
 from polytask.runtime.loop import Loop
 from polytask.runtime.progress import Progress
 from polytask.runtime.stopping import stop_signal
-from polytask.runtime.storage import StorageError
 from polytask.runtime.training import open_loggers, open_session, prepare, start_session
 from polytask.stepping import TaskFailure
 
@@ -40,7 +39,7 @@ def train_seeds(config: TrainConfig, runs: Mapping[int, Path]) -> bool:
             found.append(checkpoint.latest(run, warnings.append))
             opened.append((session, evaluation, folder))
             texts.append(warnings)
-        found = _common(list(runs.values()), found)
+        found = checkpoint.common(list(runs.values()), found)
         for (session, _, folder), point, warnings in zip(opened, found, texts, strict=True):
             start_session(session, folder, point, warnings)
         start = opened[0][0].step
@@ -133,21 +132,3 @@ class _Group:
 @jax.jit
 def _take(states: PyTree, i: Int[Array, ""]) -> PyTree:
     return jax.tree.map(lambda leaf: leaf[i], states)
-
-
-def _common(runs: list[Path], found: list[checkpoint.Checkpoint | None]) -> list[checkpoint.Checkpoint | None]:
-    """Checkpoints of one and the same step. Raises StorageError where there are none."""
-    steps = [point.step if point else 0 for point in found]
-    if len(set(steps)) == 1:
-        return found
-    step, common = min(steps), []
-    for run, point in zip(runs, found, strict=True):
-        path = checkpoint.place(run, step) if point else None
-        if path is None or not path.exists():
-            stand = ", ".join(f"{run.name} at {at:,}" for run, at in zip(runs, steps, strict=True))
-            raise StorageError(
-                f"the seeds stand at different steps ({stand}) and share no checkpoint; "
-                f"bring them level one by one, with polytask resume RUN --steps {max(steps)}"
-            )
-        common.append(checkpoint.inspect(path))
-    return common

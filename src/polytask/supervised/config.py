@@ -1,7 +1,10 @@
 """The configuration of a supervised training: frozen dataclasses, light to import."""
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
+
+Loss = Literal["likelihood", "squared-error", "task-weighted"]
+LOSSES: tuple[str, ...] = get_args(Loss)
 
 # What may differ when a run is resumed: none of these changes what is learned up to a given step.
 MAY_CHANGE = ("steps", "checkpoint_every", "affinity_every", "tensorboard", "wandb")
@@ -46,7 +49,7 @@ class SupervisedConfig:
 
     trunk: TrunkConfig = dataclasses.field(default_factory=TrunkConfig)
     optimiser: OptimiserConfig = dataclasses.field(default_factory=OptimiserConfig)
-    loss: Literal["likelihood", "squared-error", "task-weighted"] = "likelihood"
+    loss: Loss = "likelihood"
     """Of a row: as the task's kind says; squared for every kind; or as its kind says, times --relevance."""
     relevance: tuple[str, ...] = ()
     """With --loss task-weighted: NAME=WEIGHT of tasks that do not count 1."""
