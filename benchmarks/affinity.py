@@ -99,7 +99,7 @@ def critic(width: int, batch: int) -> tuple[Callable, Callable]:
         targets = jax.vmap(partial(brc.critic_target, config, agent.facts, s))(own, noise)
 
         def loss(model, datum):
-            return brc.critic_loss(config, model, *datum)
+            return brc.critic_loss(config, agent.facts, model, *datum)
 
         _, gradients = separate_gradients(loss, s.critic, (own, targets))
 

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "networks": {"losses"},
     "combine": {"losses", "networks"},
     "affinity": {"losses", "networks", "combine"},
-    "supervised": {"losses", "networks", "combine", "affinity", "evaluation", "runtime", "random"},
+    "supervised": {"losses", "networks", "combine", "affinity", "evaluation", "runtime", "tasks", "random"},
     "decisions": {"losses", "runtime", "random"},
     "problems": {"losses", "networks", "supervised", "decisions", "tasks", "random"},
     "replay": set(),

@@ -18,6 +18,7 @@ from polytask.agents.config import BRCConfig, SACConfig
 from polytask.cli import COMMANDS
 from polytask.commands import decisions, supervised
 from polytask.commands.train import parse_train
+from polytask.runtime.config import from_json, to_json
 from polytask.runtime.loop import Loop
 from polytask.tasks.registry import resolve
 from tests.small import AGENT, BREAKS, PLANE, POINT, command
@@ -136,6 +137,27 @@ def test_the_baseline_has_fields_of_its_own():
     config, run, _ = parse_train(["metaworld/mt10", "--agent.kind", "sac", "--agent.width", "64"])
     assert config.agent == SACConfig(width=64)
     assert str(run) == "runs/metaworld-mt10-sac-seed0"
+
+
+def test_a_task_weighted_critic_takes_weights_and_finds_them_again():
+    weights = ("metaworld/reach-v3=2", "metaworld/push-v3=0.5")
+    flags = ["--agent.critic-loss", "task-weighted", "--agent.relevance", *weights]
+    config = parse_train(["metaworld/mt10", *flags])[0]
+    assert config.agent == BRCConfig(critic_loss="task-weighted", relevance=weights)
+    content = json.loads(json.dumps(to_json(config, resolve(config.tasks))))
+    assert from_json(content)[0] == config
+    code, _, err = command("train", "metaworld/mt10", "--agent.relevance", weights[0])
+    assert code == 2
+    assert "give both, or neither" in err
+
+
+def test_only_the_official_sizes_evaluate_the_last_weights():
+    presets = ("cpu", "quick", "paper")
+    windows = [parse_train(["--preset", name, "metaworld/mt10"])[0].policy_average for name in presets]
+    assert windows == [1_000, 1_000, 0]
+    code, _, err = command("train", "metaworld/mt10", "--policy-average", "-1")
+    assert code == 2
+    assert "policy_average cannot be negative" in err
 
 
 def test_task_options_with_and_without_their_prefix():

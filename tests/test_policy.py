@@ -91,21 +91,25 @@ def test_only_what_acting_takes_is_read(trained_run, monkeypatch):
         checkpoint.storage, "read_arrays", lambda path, names=None: read.extend(names) or original(path, names)
     )
     load(trained_run)
-    assert any(name.startswith("agent/actor/") for name in read)
-    assert not [name for name in read if "optimiser" in name or "target" in name or not name.startswith("agent/")]
+    assert any(name.startswith("average/actor/") for name in read)
+    assert not [name for name in read if "optimiser" in name or "target" in name]
+    assert not [name for name in read if not name.startswith(("agent/", "average/"))]
 
 
-def test_the_policy_acts_as_the_trained_agent_does(trained_run, policy):
+def test_the_policy_acts_as_the_trained_agent_does_by_the_average_of_its_weights(trained_run, policy):
     from polytask import random
+    from polytask.agents import averaging
     from polytask.agents.factory import make_agent
 
     agent = make_agent(policy.config.agent, policy.tasks)
     found = checkpoint.find(trained_run)
-    whole = {"agent": agent.init(random.key(5, "other"))}
-    state = checkpoint.restore(found.path, whole, partial=True)[0]["agent"]
-    observations = np.ones((2, 3), np.float32)
-    wanted = agent.act(state, observations, np.arange(2, dtype=np.int32), None)
+    other = agent.init(random.key(5, "other"))
+    whole = {"agent": other, "average": averaging.start(other)}
+    saved = checkpoint.restore(found.path, whole, partial=True)[0]
+    observations, ids = np.ones((2, 3), np.float32), np.arange(2, dtype=np.int32)
+    wanted = agent.act(averaging.acting(saved["agent"], saved["average"]), observations, ids, None)
     np.testing.assert_array_equal(policy.act_in_all(observations), wanted)
+    assert (agent.act(saved["agent"], observations, ids, None) != wanted).any()
 
 
 def test_neither_the_replay_nor_a_simulator_is_needed(trained_run, tmp_path):

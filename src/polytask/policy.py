@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 
 from polytask import random
+from polytask.agents import averaging
 from polytask.agents.factory import make_agent
 from polytask.decisions.config import is_decision_run
 from polytask.runtime import checkpoint
@@ -53,7 +54,7 @@ class Policy:
         self.counter = 0
         self._seed = seed
         self._agent = make_agent(config.agent, tasks)
-        self._state = _read_state(self._agent, found.path)
+        self._state = _read_state(self._agent, found)
 
     def act(
         self, observation: Float[np.ndarray, "*batch observation"], task: str, deterministic: bool = True
@@ -94,9 +95,14 @@ class Policy:
         return np.asarray(self._agent.act(self._state, observations, task_ids, key))
 
 
-def _read_state(agent: Any, path: Path) -> Any:
-    """The agent's state without its optimisers and target networks, which are most of it and not needed to act."""
+def _read_state(agent: Any, found: checkpoint.Checkpoint) -> Any:
+    """The agent's state without its optimisers and target networks, which are most of it and not needed to act.
+
+    With the average of the policy's weights in the place of the last, where the checkpoint has one.
+    """
     like = eqx.filter_eval_shape(agent.init, random.key(0, "init"))
     idle = [field.name for field in dataclasses.fields(like) if "optimiser" in field.name or "target" in field.name]
     like = eqx.tree_at(lambda state: [getattr(state, name) for name in idle], like, replace_fn=lambda _: None)
-    return checkpoint.restore(path, {"agent": like}, partial=True)[0]["agent"]
+    average = eqx.filter_eval_shape(averaging.start, like) if found.counters.get(checkpoint.AVERAGED) else None
+    saved = checkpoint.restore(found.path, {"agent": like, "average": average}, partial=True)[0]
+    return averaging.acting(saved["agent"], saved["average"])

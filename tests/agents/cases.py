@@ -86,7 +86,7 @@ class Case:
 def brc_case() -> Case:
     def losses(facts: TaskFacts, state: brc.BRCState, batch: Batch, noise: jax.Array) -> Losses:
         target = brc.critic_target(BRC, facts, state, batch, noise[0])
-        critic = jax.value_and_grad(lambda c: brc.critic_loss(BRC, c, batch, target))(state.critic)
+        critic = jax.value_and_grad(lambda c: brc.critic_loss(BRC, facts, c, batch, target))(state.critic)
         (loss, (log_probs, _)), gradient = jax.value_and_grad(
             lambda a: brc.actor_loss(BRC, facts, a, state, batch, noise[1]), has_aux=True
         )(state.actor)

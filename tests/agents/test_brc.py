@@ -153,6 +153,7 @@ ABLATIONS = {
     },
 }
 SLOW_ABLATIONS = {
+    "task-weighted": {"critic_loss": "task-weighted", "relevance": ("small=0.5", "large=3")},
     "none, squared-error, deep": {
         "conditioning": "none",
         "critic_loss": "squared-error",
@@ -182,7 +183,7 @@ def test_every_switch_learns_and_stays_finite(changes, tasks):
     config = dataclasses.replace(BRC, **changes)
     agent = make_agent(config, tasks)
     before = agent.init(jax.random.key(0))
-    outputs = config.bins if config.critic_loss == "cross-entropy" else 1
+    outputs = 1 if config.critic_loss == "squared-error" else config.bins
     heads = len(tasks) if config.conditioning == "multi-head" else 1
     head = before.critic.members.head.dense
     assert head.kernel.shape == (config.ensemble, config.critic_width, heads * outputs)
@@ -216,6 +217,47 @@ def test_diagnose_takes_each_task_by_itself():
     for name, figure in figures.items():
         assert figure[0] == others[name][0], name
     assert figures["q_mean"][1] != others["q_mean"][1]
+
+
+def test_the_task_weighted_critic_counts_each_task_by_its_relevance():
+    case, batch = brc_case(), jax.tree.map(lambda x: x[0], both_tasks())
+    noise = jax.random.normal(KEY, batch.actions.shape)
+    target = brc.critic_target(BRC, case.facts, case.state, batch, noise)
+    config = dataclasses.replace(BRC, critic_loss="task-weighted", relevance=("large=4",))
+    weighted = make_agent(config, TASKS).facts
+    np.testing.assert_array_equal(weighted.relevance, [1, 4])
+
+    def gradient(config, facts, rows):
+        own = jax.tree.map(lambda x: x[rows], batch)
+        return jax.grad(lambda critic: brc.critic_loss(config, facts, critic, own, target[rows]))(case.state.critic)
+
+    both = gradient(config, weighted, np.arange(BATCH))
+    small, large = (gradient(BRC, case.facts, np.flatnonzero(batch.task_ids == task)) for task in (0, 1))
+    # Half of the batch is each task's.
+    assert_same(both, jax.tree.map(lambda a, b: 0.5 * a + 2.0 * b, small, large), rtol=1e-4, atol=1e-6)
+    # Weights that are not asked for take no part.
+    assert_same(gradient(BRC, weighted, np.arange(BATCH)), gradient(BRC, case.facts, np.arange(BATCH)))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("larg=4",), "unknown task 'larg'. Did you mean large.* --agent.relevance takes NAME=WEIGHT of small, large"),
+        (("large",), "--agent.relevance large: give NAME=WEIGHT of small, large"),
+        (("large=-1",), "must be a number above 0"),
+        (("large=nan",), "must be a number above 0"),
+        (("large=inf",), "must be a number above 0"),
+    ],
+)
+def test_relevance_that_cannot_be_is_refused(given, said):
+    with pytest.raises(ValueError, match=said):
+        make_agent(dataclasses.replace(BRC, critic_loss="task-weighted", relevance=given), TASKS)
+
+
+def test_relevance_and_the_task_weighted_critic_go_together():
+    for wrong in ({"critic_loss": "task-weighted"}, {"relevance": ("large=2",)}):
+        with pytest.raises(ValueError, match="give both, or neither"):
+            dataclasses.replace(BRC, **wrong)
 
 
 def test_a_single_task_needs_no_features():

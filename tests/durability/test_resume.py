@@ -53,6 +53,22 @@ def test_evaluating_never_changes_training(whole, tmp_path):
     assert diff(whole, tmp_path / "blind") == []
 
 
+def test_averaging_the_policy_never_changes_training(whole, tmp_path):
+    train(config(policy_average=0), tmp_path / "last")
+    names = {difference.name for difference in diff(whole, tmp_path / "last")}
+    assert "state/average/steps" in names
+    assert not [name for name in names if not name.startswith(("state/average/", "counters/averaged"))]
+
+
+def test_an_average_may_begin_and_end_with_any_resumption(tmp_path):
+    """A run trained without one begins it when it goes on, and a run that kept one may go on without."""
+    run = tmp_path / "run"
+    for steps, window, averaged in ((40, 0, None), (60, 5, 20), (80, 7, 40), (90, 0, None)):
+        assert train(config(steps=steps, policy_average=window), run)
+        kept = checkpoint.read_arrays(checkpoint.latest(run).path)
+        assert kept.get("average/steps") == averaged
+
+
 def test_a_checkpoint_needs_no_segment_that_is_overwritten(whole):
     """The ring of 64 slots laps in 90 steps: nothing of the first 25 is left."""
     found = checkpoint.latest(whole)

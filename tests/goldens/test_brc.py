@@ -108,9 +108,9 @@ def test_projection(case):
 
 
 def test_critic_loss_and_gradient_norm(case):
-    golden, config, _, state, batch = case
+    golden, config, facts, state, batch = case
     target = jnp.asarray(golden["critic_step/target_probs"])
-    grad = jax.jit(jax.value_and_grad(lambda critic: brc.critic_loss(config, critic, batch, target)))
+    grad = jax.jit(jax.value_and_grad(lambda critic: brc.critic_loss(config, facts, critic, batch, target)))
     loss, grads = grad(state.critic)
     np.testing.assert_allclose(loss, golden["critic_step/loss"], rtol=1e-5)
     np.testing.assert_allclose(optax.tree.norm(grads), golden["critic_step/grad_norm"], rtol=1e-5)

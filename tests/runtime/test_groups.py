@@ -15,7 +15,8 @@ def write(file, *groups):
 @pytest.mark.slow
 def test_each_task_is_reported_from_the_group_that_serves_it(tmp_path):
     file, run = write(tmp_path / "groups.json", ([POINT], [POINT]), ([POINT, PLANE], [PLANE])), tmp_path / "run"
-    flags = [*AGENT, *EVERY, "--steps", "60", "--groups", file, "--run", str(run)]
+    weights = ["--agent.critic-loss", "task-weighted", "--agent.relevance", f"{PLANE}=2"]
+    flags = [*AGENT, *weights, *EVERY, "--steps", "60", "--groups", file, "--run", str(run)]
     code, out, err = command("train", *flags)
     assert (code, err) == (0, "")
     assert "2 tasks at 60 steps per task" in out
@@ -25,6 +26,8 @@ def test_each_task_is_reported_from_the_group_that_serves_it(tmp_path):
     )
     assert joined == {POINT: alone[POINT], PLANE: both[PLANE]}
     assert (run / "report.html").exists()
+    own = [json.loads((run / name / "config.json").read_text())["agent"]["relevance"] for name in ("group1", "group2")]
+    assert own == [[f"{POINT}=1"], [f"{PLANE}=2"]]
     code, out, err = command("train", *flags)  # nothing is left to do
     assert (code, err) == (0, "")
     code, _, err = command("resume", str(run))
@@ -40,6 +43,15 @@ def test_a_file_that_holds_no_groups_is_refused(tmp_path):
         code, _, err = command("train", "--groups", file)
         assert code == 1
         assert said in err
+
+
+def test_a_task_of_no_group_has_no_relevance_and_nothing_is_trained(tmp_path):
+    file, run = write(tmp_path / "groups.json", ([POINT], [POINT])), tmp_path / "run"
+    weights = ["--agent.critic-loss", "task-weighted", "--agent.relevance", f"{PLANE}=2"]
+    code, _, err = command("train", *AGENT, *EVERY, *weights, "--groups", file, "--run", str(run))
+    assert code == 2
+    assert f"unknown task '{PLANE}'" in err
+    assert not run.exists()
 
 
 def test_groups_train_one_seed(tmp_path):

@@ -45,6 +45,7 @@ def grouped(tmp_path_factory):
     folder = tmp_path_factory.mktemp("grouped")
     (folder / "groups.json").write_text(json.dumps(GROUPS))
     arguments = ["--groups", str(folder / "groups.json"), "--affinity", "every=20", "--run", str(folder / "run")]
+    arguments += ["--loss", "task-weighted", "--relevance", "corner=2"]
     return folder / "run", *command("train", OWN, *FAST, *arguments)
 
 

@@ -12,7 +12,7 @@ from polytask.commands.supervised import default_folder, parse
 from polytask.losses import squared_errors
 from polytask.supervised import SupervisedConfig
 from polytask.supervised.config import RunConfig
-from polytask.supervised.loss import relevance, training_losses
+from polytask.supervised.loss import relevances, training_losses
 from polytask.supervised.model import task_losses
 from polytask.supervised.run import complete, from_json, to_json
 from tests.supervised.small import TASKS, points
@@ -57,15 +57,18 @@ def test_squared_errors_are_least_at_the_chance_of_the_event():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (("fat=2",), "there is no task 'fat'; give NAME=WEIGHT of place, far, height, corner"),
-        (("far",), "there is no task ''"),
-        (("far=0",), "must be a number above 0; leave a task out with --tasks"),
+        (
+            ("fat=2",),
+            "unknown task 'fat'. Did you mean far.* --relevance takes NAME=WEIGHT of place, far, height, corner",
+        ),
+        (("far",), "--relevance far: give NAME=WEIGHT of place"),
+        (("far=0",), "must be a number above 0; leave out a task that counts none"),
         (("far=much",), "must be a number above 0"),
     ],
 )
 def test_relevance_that_cannot_be_is_refused(given, said):
     with pytest.raises(ValueError, match=said):
-        relevance(SupervisedConfig(loss="task-weighted", relevance=given), NAMES)
+        relevances(SupervisedConfig(loss="task-weighted", relevance=given), NAMES)
 
 
 def test_relevance_and_task_weighted_go_together():

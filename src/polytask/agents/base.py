@@ -1,6 +1,6 @@
 """What every agent shares: the batch, the tasks' facts as arrays, and the interface."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,11 +11,14 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from polytask.agents import averaging
+from polytask.agents.averaging import PolicyAverage
 from polytask.agents.mesh import check_width, split_batches, state_shardings
 from polytask.agents.relations import Relations
 from polytask.losses import masked_tanh_normal
 from polytask.networks import GaussianActor, TaskEmbedding
 from polytask.replay.batch import Batch
+from polytask.tasks.relevance import relevance as weigh
 from polytask.tasks.spec import TaskSet
 
 
@@ -25,17 +28,22 @@ class TaskFacts(NamedTuple):
     action_mask: Float[Array, "tasks action"]
     discount: Float[Array, " tasks"]
     target_entropy: Float[Array, " tasks"]
+    relevance: Float[Array, " tasks"]
 
 
-def task_facts(tasks: TaskSet, *, mask_padded_actions: bool, entropy_per_dimension: float) -> TaskFacts:
+def task_facts(
+    tasks: TaskSet, *, mask_padded_actions: bool, entropy_per_dimension: float, relevance: Sequence[str] = ()
+) -> TaskFacts:
     """Facts as arrays. The target entropy is `entropy_per_dimension` times the task's action dimensions (nats).
 
-    With `mask_padded_actions=False` padded dimensions count as if they were real, as in BRC's code.
+    With `mask_padded_actions=False` padded dimensions count as if they were real, as in BRC's code. `relevance` has
+    NAME=WEIGHT of tasks whose critic loss does not count 1. Raises ValueError for an unknown name or a wrong weight.
     """
     mask = jnp.asarray(tasks.action_mask, jnp.float32)
     if not mask_padded_actions:
         mask = jnp.ones_like(mask)
-    return TaskFacts(mask, jnp.asarray(tasks.discounts), entropy_per_dimension * mask.sum(axis=1))
+    weights = jnp.asarray(weigh(relevance, tasks.names, "--agent.relevance"))
+    return TaskFacts(mask, jnp.asarray(tasks.discounts), entropy_per_dimension * mask.sum(axis=1), weights)
 
 
 def sample_actions(
@@ -108,6 +116,7 @@ class Agent:
             tasks,
             mask_padded_actions=config.mask_padded_actions,
             entropy_per_dimension=method.entropy_per_dimension,
+            relevance=config.relevance,
         )
         if mesh is not None:
             check_width(mesh, config.critic_width)
@@ -115,6 +124,7 @@ class Agent:
         self._diagnose = jax.jit(partial(method.diagnose, config, self.facts))
         self._relate = method.relate and jax.jit(partial(method.relate, config, self.facts))
         self._act = jax.jit(self._act_now)
+        self._follow = jax.jit(averaging.follow)
         self._values = jax.jit(self._values_now)
 
     def init(self, key: PRNGKeyArray) -> Any:
@@ -182,8 +192,12 @@ class Agent:
             batches = split_batches(self._mesh, batches)
         return self._update(state, batches, return_bound, key)
 
-    def over_seeds(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        """`update` and `act` with a leading axis of seeds on state, batches, bounds, observations and keys.
+    def follow(self, average: PolicyAverage | None, state: Any, window: int) -> PolicyAverage:
+        """The average of the policy's weights after one more step; `window` is in calls. Begins where there is none."""
+        return self._follow(averaging.start(state) if average is None else average, state, jnp.float32(window))
+
+    def over_seeds(self) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., PolicyAverage]]:
+        """`update`, `act` and `averaging.follow` with a leading axis of seeds on all but task ids and window.
 
         `update` donates the states.
         """
@@ -193,7 +207,8 @@ class Agent:
             conditioning = states.critic.conditioning
             return jax.vmap(self._act_now, (0, 0, 0, None, 0))(states.actor, conditioning, observations, task_ids, keys)
 
-        return jax.jit(jax.vmap(update), donate_argnums=0), jax.jit(act)
+        follow = jax.jit(jax.vmap(averaging.follow, (0, 0, None)))
+        return jax.jit(jax.vmap(update), donate_argnums=0), jax.jit(act), follow
 
     def values(
         self,

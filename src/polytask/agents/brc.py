@@ -77,7 +77,7 @@ def init(config: BRCConfig, tasks: TaskSet, key: PRNGKeyArray) -> BRCState:
     conditioning = make_conditioning(
         config.conditioning, count, config.embedding_dim, config.embedding_norm, key=key_task
     )
-    outputs = config.bins if config.critic_loss == "cross-entropy" else 1
+    outputs = 1 if config.critic_loss == "squared-error" else config.bins
 
     def make_member(member_key: PRNGKeyArray) -> CriticMember:
         key_trunk, key_head = jax.random.split(member_key)
@@ -154,13 +154,18 @@ def critic_target(
 
 
 def critic_loss(
-    config: BRCConfig, critic: CriticEnsemble, batch: Batch, target: Float[Array, "batch outputs"]
+    config: BRCConfig, facts: TaskFacts, critic: CriticEnsemble, batch: Batch, target: Float[Array, "batch outputs"]
 ) -> Float[Array, ""]:
-    """Summed over the ensemble, averaged over the batch."""
+    """Summed over the ensemble, averaged over the batch; with `critic_loss="task-weighted"` times the tasks' relevance.
+
+    The weights are as given: twice the relevance of all tasks is twice the loss.
+    """
     outputs = critic(batch.observations, batch.actions, batch.task_ids)
     if config.critic_loss == "squared-error":
         return jax.vmap(squared_errors, (0, None))(outputs, target).mean(axis=(1, 2)).sum()
     losses = jax.vmap(jax.vmap(cross_entropy), (None, 0))(target, outputs)
+    if config.critic_loss == "task-weighted":
+        losses = losses * facts.relevance[batch.task_ids][None]
     return losses.mean(axis=1).sum()
 
 
@@ -193,7 +198,7 @@ def critic_step(
     optimiser = make_optimisers(config).network
 
     def loss_fn(critic: CriticEnsemble, inputs: tuple[Batch, Array]) -> tuple[Array, None]:
-        return critic_loss(config, critic, *inputs), None
+        return critic_loss(config, facts, critic, *inputs), None
 
     def step(critic: CriticEnsemble, gradient: CriticEnsemble) -> CriticEnsemble:
         return optimiser_step(optimiser, critic, gradient, state.critic_optimiser)[0]
@@ -330,7 +335,7 @@ def diagnose(
         batches,
         key,
         lambda critic, batch, noise: critic_loss(
-            config, critic, batch, critic_target(config, facts, state, batch, noise)
+            config, facts, critic, batch, critic_target(config, facts, state, batch, noise)
         ),
         lambda actor, batch, noise: actor_loss(config, facts, actor, state, batch, noise),
     )
@@ -356,7 +361,7 @@ def relate(
     network = make_optimisers(config).network
 
     def of_critic(critic: CriticEnsemble, datum: tuple[Batch, Array]) -> Float[Array, ""]:
-        return critic_loss(config, critic, *datum)
+        return critic_loss(config, facts, critic, *datum)
 
     def of_actor(actor: GaussianActor, datum: tuple[Batch, Array]) -> Float[Array, ""]:
         return actor_loss(config, facts, actor, state, *datum)[0]

@@ -8,12 +8,14 @@ from typing import Literal
 class BRCConfig:
     """Hyperparameters of BRC. Widths in units, rates per gradient step.
 
-    Ablations: `critic_loss`, `conditioning`, `normalise_rewards`. With a combiner (a name that `polytask.combine`
-    knows, at scale "mean") the critics' or the actor's gradient is combined from one gradient per task, and batches
-    hold equally many transitions of each task: batch_size / tasks, rounded up. Where the paper (as reported by readers
-    of its appendix) differs from its code, the code is the default and the paper is `embedding_norm="l1"`,
-    `truncation_bootstrap="critic"`, `entropy_correction="empirical"`. `mask_padded_actions=False` restores the
-    official treatment of padded action dimensions, which counts them in log-probability and entropy.
+    Ablations: `critic_loss`, `conditioning`, `normalise_rewards`. The task-weighted critic's loss is the cross-entropy
+    times its task's `relevance`: NAME=WEIGHT, and 1 for tasks that are not named. With a combiner (a name that
+    `polytask.combine` knows, at scale "mean") the critics' or the actor's gradient is combined from one gradient per
+    task, and batches hold equally many transitions of each task: batch_size / tasks, rounded up. Where the paper (as
+    reported by readers of its appendix) differs from its code, the code is the default and the paper is
+    `embedding_norm="l1"`, `truncation_bootstrap="critic"`, `entropy_correction="empirical"`.
+    `mask_padded_actions=False` restores the official treatment of padded action dimensions, which counts them in
+    log-probability and entropy.
     """
 
     kind: Literal["brc"] = "brc"
@@ -24,7 +26,8 @@ class BRCConfig:
     ensemble: int = 2
     bins: int = 101
     v_max: float = 10.0
-    critic_loss: Literal["cross-entropy", "squared-error"] = "cross-entropy"
+    critic_loss: Literal["cross-entropy", "squared-error", "task-weighted"] = "cross-entropy"
+    relevance: tuple[str, ...] = ()
     conditioning: Literal["embedding", "one-hot", "multi-head", "none"] = "embedding"
     embedding_dim: int = 32
     embedding_norm: Literal["l2", "l1"] = "l2"
@@ -45,6 +48,10 @@ class BRCConfig:
     def __post_init__(self) -> None:
         if self.bins < 2:
             raise ValueError(f"a categorical critic needs at least 2 bins, not {self.bins}")
+        if bool(self.relevance) != (self.critic_loss == "task-weighted"):
+            raise ValueError(
+                "--agent.critic-loss task-weighted and --agent.relevance NAME=WEIGHT go together: give both, or neither"
+            )
 
     @property
     def combines(self) -> bool:
@@ -71,6 +78,11 @@ class SACConfig:
     def critic_width(self) -> int:
         """The critics' width, as BRCConfig names it."""
         return self.width
+
+    @property
+    def relevance(self) -> tuple[str, ...]:
+        """Never given: every task counts the same."""
+        return ()
 
     @property
     def combines(self) -> bool:

@@ -74,6 +74,8 @@ class ResumeArguments:
     """Steps between evaluations; 0 evaluates never."""
     eval_episodes: Annotated[int, KEPT] = 0
     """Episodes of each task in an evaluation."""
+    policy_average: Annotated[int, KEPT] = 0
+    """Steps over which the weights of the policy that is evaluated and used are averaged; 0 takes the last weights."""
     log_every: Annotated[int, KEPT] = 0
     """Steps between two lines of metrics."""
     affinity_every: Annotated[int, KEPT] = 0
@@ -252,12 +254,14 @@ def _announce(config: TrainConfig[Any], tasks: "TaskSet", runs: Mapping[int, Pat
     console.print(_alike(config, tasks))
     agent = config.agent
     usual = type(agent)()
+    fields = [(field.name, getattr(agent, field.name)) for field in dataclasses.fields(agent)]
     changed = [
-        f"{field.name}={getattr(agent, field.name)}"
-        for field in dataclasses.fields(agent)
-        if getattr(agent, field.name) != getattr(usual, field.name)
+        f"{name}={'+'.join(value) if isinstance(value, tuple) else value}"
+        for name, value in fields
+        if value != getattr(usual, name)
     ]
-    evaluated = f"evaluated every {config.eval_every:,}" if config.eval_every else "never evaluated"
+    averaged = f" by weights averaged over {config.policy_average:,}" if config.policy_average else ""
+    evaluated = f"evaluated every {config.eval_every:,}{averaged}" if config.eval_every else "never evaluated"
     lines = {
         "agent": ", ".join([agent.kind, *changed]),
         "steps": f"{config.steps:,} per task, the first {config.warmup_steps:,} with random actions",

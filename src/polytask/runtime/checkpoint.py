@@ -28,6 +28,7 @@ FORMAT = 1
 ARRAYS = "arrays.npz"
 MANIFEST = "checkpoint.json"
 PREFIX = "step_"
+AVERAGED = "averaged"  # the counter that says whether an agent's state has its policy's average beside it
 
 
 class CheckpointError(storage.StorageError):

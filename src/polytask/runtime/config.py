@@ -15,6 +15,7 @@ MAY_CHANGE = (
     "mesh",
     "eval_every",
     "eval_episodes",
+    "policy_average",
     "log_every",
     "affinity_every",
     "tensorboard",
@@ -55,6 +56,8 @@ class TrainConfig(Generic[AgentT]):
     """Steps between evaluations; 0 evaluates never."""
     eval_episodes: int = 10
     """Episodes of each task in an evaluation."""
+    policy_average: int = 1_000
+    """Steps over which the weights of the policy that is evaluated and used are averaged; 0 takes the last weights."""
     checkpoint_every: int = 10_000
     """Steps between checkpoints. Every running episode ends there, resumed or not, so that a resumed run is exact."""
     log_every: int = 1_000
@@ -72,7 +75,7 @@ class TrainConfig(Generic[AgentT]):
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"a seed lies between 0 and 2^32 - 1, but is {self.seed}")
-        for name in ("warmup_steps", "eval_every", "affinity_every"):
+        for name in ("warmup_steps", "eval_every", "policy_average", "affinity_every"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} cannot be negative, but is {getattr(self, name)}")
 
@@ -89,7 +92,8 @@ def preset(name: Preset, kind: str = "brc") -> TrainConfig[Any]:
     """The configuration of a preset, with an agent of `kind`.
 
     "cpu" learns MT10 on two cores in about an hour and is TrainConfig's defaults, "paper" has the sizes of the official
-    code, "quick" is a first look of about ten minutes at three of its tasks. The SAC baseline has one size.
+    code and evaluates the last weights as that does, "quick" is a first look of about ten minutes at three of its
+    tasks. The SAC baseline has one size.
     """
     sizes: dict[Preset, dict[str, Any]] = {
         "cpu": {},
@@ -98,7 +102,7 @@ def preset(name: Preset, kind: str = "brc") -> TrainConfig[Any]:
     }
     agent = BRCConfig(**sizes[name]) if kind == "brc" else SACConfig()
     if name != "quick":
-        return TrainConfig(("metaworld/mt10",), agent)
+        return TrainConfig(("metaworld/mt10",), agent, policy_average=0 if name == "paper" else 1_000)
     return TrainConfig(
         FIRST_LOOK, agent, steps=15_000, warmup_steps=2_000, eval_every=2_500, checkpoint_every=5_000, log_every=500
     )
@@ -120,15 +124,12 @@ def from_json(content: dict[str, Any]) -> tuple[TrainConfig, TaskSet]:
             "to go on with all, repeat its command, polytask train ... --groups FILE"
         )
     content = dict(content)
-    specs = [
-        _build(TaskSpec, {k: tuple(v) if isinstance(v, list) else v for k, v in spec.items()})
-        for spec in content.pop("specs")
-    ]
-    agent = dict(content.pop("agent"))
+    specs = [_build(TaskSpec, spec) for spec in content.pop("specs")]
+    agent = content.pop("agent")
     kinds = {kind().kind: kind for kind in AGENT_CONFIGS}
     if agent["kind"] not in kinds:
         raise ValueError(f"unknown agent kind '{agent['kind']}'; this version knows {', '.join(kinds)}")
-    content["tasks"], content["task"] = tuple(content["tasks"]), _build(TaskOptions, content["task"])
+    content["task"] = _build(TaskOptions, content["task"])
     content["agent"] = _build(kinds[agent["kind"]], agent)
     return _build(TrainConfig, content), TaskSet(tuple(specs))
 
@@ -142,4 +143,4 @@ def _build(kind: Any, content: dict[str, Any]) -> Any:
     unknown = content.keys() - {field.name for field in dataclasses.fields(kind)}
     if unknown:
         raise ValueError(f"config.json has fields that this version does not know: {', '.join(sorted(unknown))}")
-    return kind(**content)
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in content.items()})

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from polytask.agents.config import BRCConfig
+from polytask.agents.factory import make_agent
 from polytask.runtime import storage
 from polytask.runtime.config import GROUPED, MAY_CHANGE, TrainConfig, complete, to_json
 from polytask.runtime.folder import EVALUATIONS, RunFolder, read_jsonl
 from polytask.runtime.training import train
 from polytask.tasks.registry import resolve
+from polytask.tasks.relevance import within
 
 GROUPS = "groups.json"
 
@@ -55,14 +58,23 @@ def train_groups(config: TrainConfig, groups: list[Group], run: Path) -> bool:
     `config.tasks` are all tasks that are served. Goes on where it stopped. Returns and raises as `train`.
     """
     tasks = resolve(config.tasks, config.task)
+    make_agent(config.agent, tasks)  # what cannot be says so before the first group has trained
     with RunFolder(run) as folder:
         folder.claim({**to_json(config, tasks), GROUPED: members(groups)}, MAY_CHANGE, _complete)
         for name, group in group_runs(groups):
-            if not train(dataclasses.replace(config, tasks=group.tasks), run / name):
+            if not train(_of_group(config, group), run / name):
                 return False
         lines = [json.dumps(record) for record in _joined(groups, run, tasks.names)]
         storage.replace(run / EVALUATIONS, "".join(f"{line}\n" for line in lines).encode())
     return True
+
+
+def _of_group(config: TrainConfig, group: Group) -> TrainConfig:
+    """The configuration of a group's own run."""
+    agent = config.agent
+    if isinstance(agent, BRCConfig):
+        agent = dataclasses.replace(agent, relevance=within(agent.relevance, group.tasks))
+    return dataclasses.replace(config, tasks=group.tasks, agent=agent)
 
 
 def _complete(content: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from polytask import random
+from polytask.agents.averaging import acting
 from polytask.agents.relations import Relations, fresh_relations
 from polytask.evaluation.rollouts import Episodes, evaluate
 from polytask.replay.batch import Batch
@@ -113,6 +114,8 @@ class Loop:
             key = random.key(self.config.seed, "update", step)
             session.state, self.metrics = self.agent.update(session.state, batches, session.bounds.bound, key)
             session.updated = step
+            if self.config.policy_average:
+                session.average = self.agent.follow(session.average, session.state, self.config.policy_average)
 
     def sample(self, step: int) -> Batch:
         """The batches of a step."""
@@ -215,8 +218,8 @@ class Loop:
     def evaluate(self) -> None:
         """Evaluates the policy's mode in environments of its own; training does not notice."""
         session, config = self.session, self.config
+        state = acting(session.state, session.average)
         with self.timed("evaluate"):
-            state = session.state
             episodes = evaluate(
                 lambda observations: np.asarray(self.agent.act(state, observations, self.task_ids, None)),
                 self.evaluation_stepper,
@@ -224,7 +227,7 @@ class Loop:
                 random.integer(config.seed, "evaluate", session.step),
             )
         record = evaluation_record(self.tasks, episodes)
-        embeddings = self.agent.embeddings(session.state)
+        embeddings = self.agent.embeddings(state)
         if embeddings is not None:
             record["embedding"] = dict(zip(self.tasks.names, np.asarray(embeddings).tolist(), strict=True))
         record = {"step": session.step, "seconds": sum(session.seconds.values()), **record}

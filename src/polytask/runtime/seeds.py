@@ -12,6 +12,7 @@ from jaxtyping import Array, Int, PyTree
 from rich.console import Console
 
 from polytask import random
+from polytask.agents.averaging import PolicyAverage, start
 from polytask.agents.base import Agent
 from polytask.runtime import checkpoint
 from polytask.runtime.config import TrainConfig
@@ -65,7 +66,8 @@ class _Group:
         self.agent, self.loops = agent, loops
         self.sessions = [loop.session for loop in loops]
         self.states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(session.state for session in self.sessions))
-        self.update, self.act = agent.over_seeds()
+        self.update, self.act, self.follow = agent.over_seeds()
+        self.averages = self.stacked_averages()
 
     def run(self, stop: Callable[[], bool]) -> bool:
         """As `Loop.run`, for all of them."""
@@ -118,15 +120,26 @@ class _Group:
         for i, loop in enumerate(self.loops):
             loop.metrics = {name: values[i] for name, values in metrics.items()}
             loop.session.updated = step
+        window = self.sessions[0].config.policy_average
+        if window:
+            averages = jax.vmap(start)(self.states) if self.averages is None else self.averages
+            self.averages = self.follow(averages, self.states, jnp.float32(window))
 
     def keys(self, purpose: str, step: int) -> jax.Array:
         """Each seed's key, as it would have it alone."""
         return jnp.stack([random.key(session.config.seed, purpose, step) for session in self.sessions])
 
+    def stacked_averages(self) -> PolicyAverage | None:
+        """Those of all sessions, or None if any has none yet (it was resumed from a run that kept none)."""
+        averages = [session.average for session in self.sessions]
+        if any(average is None for average in averages):
+            return None
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *averages)
+
     def hand_out(self) -> None:
         """Gives every session its own state."""
         for i, session in enumerate(self.sessions):
-            session.state = _take(self.states, jnp.int32(i))
+            session.state, session.average = _take((self.states, self.averages), jnp.int32(i))
 
 
 @jax.jit

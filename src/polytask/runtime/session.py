@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from polytask import random
+from polytask.agents import averaging
+from polytask.agents.averaging import PolicyAverage
 from polytask.agents.base import Agent
 from polytask.replay import Replay, ReturnBounds
 from polytask.runtime import checkpoint, segments
@@ -32,6 +34,7 @@ class Session:
         self.updated = 0  # the step whose update was the last; one ahead of `step` while the simulators work
         self.seconds: dict[str, float] = dict.fromkeys(("simulate", "sample", "update", "evaluate", "checkpoint"), 0.0)
         self.state: Any = None  # until `begin` or `load`
+        self.average: PolicyAverage | None = None  # of the policy's weights, from the first update on, if asked for
         file = segments.folder(run) if config.replay_storage == "disk" else None
         sizes = (tasks.observation_dim, tasks.action_dim, config.replay_capacity)
         self.replay = Replay(len(tasks), *sizes, folder=file, steps=config.steps)
@@ -103,6 +106,7 @@ class Session:
             "boundary": self._boundary,
             "actions": len(self._actions),
             "updated": self.updated,
+            checkpoint.AVERAGED: self.average is not None,
             "timing": self.seconds,
         }
         checkpoint.save(self.run, self.step, self._saved(), counters, [ref for ref, _ in self._segments])
@@ -113,8 +117,11 @@ class Session:
         shape = (len(self.tasks), self.tasks.action_dim)
         self._actions = [np.zeros(shape, np.float32)] * found.counters["actions"]
         self.state = eqx.filter_eval_shape(self.agent.init, random.key(self.config.seed, "init"))
+        if found.counters.get(checkpoint.AVERAGED):
+            self.average = eqx.filter_eval_shape(averaging.start, self.state)
         saved, counters = checkpoint.restore(found.path, self._saved())
         self.state, self._actions = self.agent.place(saved["agent"]), list(saved["actions"])
+        self.average = saved["average"] if self.config.policy_average else None
         self.bounds.load(saved["bounds"])
         self.episodes.load(saved["episodes"])
         self.restarts, self.observations = saved["restarts"], saved["observations"]
@@ -143,6 +150,7 @@ class Session:
     def _saved(self) -> dict[str, Any]:
         return {
             "agent": self.state,
+            "average": self.average,
             "bounds": self.bounds.state(),
             "episodes": self.episodes.state(),
             "restarts": self.restarts,

@@ -11,8 +11,10 @@ from polytask.runtime.config import GROUPED
 from polytask.runtime.folder import EVALUATIONS, RunFolder, read_jsonl
 from polytask.runtime.groups import GROUPS, Group, group_runs, members
 from polytask.supervised.config import MAY_CHANGE, RunConfig
+from polytask.supervised.loss import relevances
 from polytask.supervised.problem import Problem
 from polytask.supervised.run import complete, to_json, train
+from polytask.tasks.relevance import within
 
 
 def train_groups(config: RunConfig, problem: Problem, groups: Sequence[Group], run: Path) -> bool:
@@ -29,12 +31,14 @@ def train_groups(config: RunConfig, problem: Problem, groups: Sequence[Group], r
             f"name the tasks of the groups, or group these tasks"
         )
     chosen = problem.only(served)
+    relevances(config, chosen.names)
     with RunFolder(run) as folder:
         folder.claim({**to_json(config, chosen), GROUPED: members(groups)}, MAY_CHANGE, complete)
         content = {"groups": [dataclasses.asdict(group) for group in groups]}
         storage.replace(run / GROUPS, json.dumps(content, indent=2).encode())
         for folder_name, group in group_runs(groups):
-            if not train(dataclasses.replace(config, tasks=group.tasks), problem, run / folder_name):
+            own = dataclasses.replace(config, tasks=group.tasks, relevance=within(config.relevance, group.tasks))
+            if not train(own, problem, run / folder_name):
                 return False
         found = {group: read_jsonl(run / name / EVALUATIONS) for name, group in group_runs(groups)}
         lines = [json.dumps(record) for record in joined(found, chosen.names)]

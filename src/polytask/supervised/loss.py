@@ -12,6 +12,7 @@ from polytask.supervised.config import SupervisedConfig
 from polytask.supervised.model import over_present, task_losses
 from polytask.supervised.problem import Examples
 from polytask.supervised.spec import Group, HeadSpec
+from polytask.tasks.relevance import relevance
 
 
 def training_losses(
@@ -27,25 +28,13 @@ def training_losses(
         return over_present(tasks, outputs, examples, _squared)
     losses = task_losses(tasks, outputs, examples)
     if config.loss == "task-weighted":
-        return losses * jnp.asarray(relevance(config, [task.name for task in tasks]))
+        return losses * jnp.asarray(relevances(config, [task.name for task in tasks]))
     return losses
 
 
-def relevance(config: SupervisedConfig, names: Sequence[str]) -> Float[np.ndarray, " tasks"]:
+def relevances(config: SupervisedConfig, names: Sequence[str]) -> Float[np.ndarray, " tasks"]:
     """The weight of each task. Raises ValueError for an unknown name and for weights that are not positive numbers."""
-    weights = np.ones(len(names), np.float32)
-    for entry in config.relevance:
-        name, _, given = entry.rpartition("=")
-        if name not in names:
-            raise ValueError(f"--relevance {entry}: there is no task '{name}'; give NAME=WEIGHT of {', '.join(names)}")
-        try:
-            weight = float(given)
-        except ValueError:
-            weight = -1.0
-        if not 0 < weight < np.inf:
-            raise ValueError(f"--relevance {entry}: the weight must be a number above 0; leave a task out with --tasks")
-        weights[list(names).index(name)] = weight
-    return weights
+    return relevance(config.relevance, names, "--relevance")
 
 
 def _squared(group: Group, given: Float[Array, "rows tasks outputs"], target: Array) -> Float[Array, "rows tasks"]:

@@ -14,7 +14,7 @@ from polytask.affinity import joint_gradients, measure
 from polytask.affinity.averages import Averages
 from polytask.combine import Combined, Combiner, combined_gradient
 from polytask.supervised.config import OptimiserConfig, SupervisedConfig
-from polytask.supervised.loss import relevance, training_losses
+from polytask.supervised.loss import relevances, training_losses
 from polytask.supervised.model import Figures, Model, evaluate, make_model
 from polytask.supervised.problem import Examples, Problem
 
@@ -81,7 +81,7 @@ def make_learner(
     learning_rate: Float[Array, ""] | None = None,
 ) -> Learner:
     """A learner of all tasks, or of those that `tasks` marks. Raises ValueError for a relevance of unknown tasks."""
-    relevance(config, problem.names)
+    relevances(config, problem.names)
     # The key decides nothing here: only the structure is kept.
     shapes = eqx.filter_eval_shape(lambda: fresh_model(problem, config, random.key(0, "structure")))
     arrays = [leaf for leaf in jax.tree.leaves(shapes) if _is_shape(leaf)]
