@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "combine": {"losses", "networks"},
     "affinity": {"losses", "networks", "combine"},
     "supervised": {"losses", "networks", "combine", "affinity", "evaluation", "runtime", "tasks", "random"},
-    "decisions": {"losses", "runtime", "random"},
+    "decisions": {"losses", "evaluation", "runtime", "random"},
     "problems": {"losses", "networks", "supervised", "decisions", "tasks", "random"},
     "replay": set(),
     "tasks": {"random"},

@@ -1,5 +1,6 @@
 """`polytask train problems/...` where a prediction feeds a decision, used as a person would."""
 
+import json
 import re
 import shutil
 import sys
@@ -54,13 +55,37 @@ def test_taskmet_over_seeds_beside_squared_error(trained, tmp_path):
         assert f'aria-label="{title}"' in page
 
 
-def test_resume_goes_on_and_other_commands_say_where_to_look(trained, tmp_path):
+def test_resume_goes_on(trained, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained[0], run)
     code, out, _ = command("resume", str(run), "--steps", "24")
     assert (code, "going on from step 20" in out, "at 24 steps" in out) == (0, True, True)
+
+
+def test_evaluate_gives_the_last_figures_with_intervals(trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained[0], run)
+    code, out, err = command("evaluate", str(run))
+    assert (code, err) == (0, "")
+    assert re.search(r"decision quality +-?\d\.\d{4} +-?\d\.\d{4} to -?\d\.\d{4}", out)
+    found = json.loads((run / "evaluation.json").read_text())
+    last = json.loads((run / "evaluations.jsonl").read_text().splitlines()[-1])
+    pairs = {"decision": last["task"]["score"]["shops"], "squared_error": last["task"]["loss"]["shops"]}
+    for name, value in (pairs | {key: last[key] for key in ("objective", "oracle", "random")}).items():
+        assert found[name]["value"] == pytest.approx(value, rel=1e-5), name
+        assert found[name]["low"] <= found[name]["value"] <= found[name]["high"], name
+    assert found["decision"]["low"] < found["decision"]["high"]
+    assert (found["step"], found["instances"]) == (20, last["task"]["rows"]["shops"])
+    code, _, err = command("evaluate", str(run), "--episodes", "3")
+    assert (code, "leave --episodes" in err) == (2, True)
+
+
+def test_evaluate_refuses_other_data_than_the_run_s(trained, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    shutil.copytree(trained[0], run)
+    monkeypatch.setattr("polytask.decisions.testing.fingerprint", lambda data: "other")
     code, _, err = command("evaluate", str(run))
-    assert (code, "polytask report" in err) == (2, True)
+    assert (code, "have changed since" in err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,8 @@ def _evaluate(
 
     Of a run from data: score and loss, with intervals over the test rows.
 
+    Of a predictor that decides: decision quality and squared error.
+
     Writes evaluation.json into the run folder; training is never touched.
 
     Args:
@@ -54,15 +56,10 @@ def _evaluate(
 
     keep_compiled()
     content = RunFolder(run).read_config()
-    if is_decision_run(content):
-        raise ValueError(
-            f"{run} was measured on its test data while it trained: `polytask report {run}` has its figures, and "
-            f"polytask.decisions.load(run, case) its predictor"
-        )
     if "problem" in content:
         if video or episodes != 10 or seed:
-            raise ValueError("a run from data is measured on its test rows: leave --episodes, --seed and --video out")
-        return _test(run)
+            raise ValueError("a run from data is measured on its test data: leave --episodes, --seed and --video out")
+        return _test_decisions(run, content) if is_decision_run(content) else _test(run, content)
     policy = load(run)
     if video:  # find out what is missing before the long part
         from polytask.evaluation.video import prepare
@@ -87,21 +84,48 @@ def _write(run: Path, content: dict[str, Any]) -> None:
     print(f"\nwritten {file}")
 
 
-def _test(run: Path) -> int:
+def _cells(estimate: "Estimate") -> list[str]:
+    shown = [f"{x:.4f}" if abs(x) < 10 else f"{x:.4g}" for x in estimate]
+    return [shown[0], f"{shown[1]} to {shown[2]}"] if estimate.has_interval else [shown[0], ""]
+
+
+def _test_decisions(run: Path, config: dict[str, Any]) -> int:
+    """Measures a predictor that decides on its test data."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from polytask.decisions import testing
+    from polytask.problems import resolve_decision
+
+    tested = testing.measure_run(run, resolve_decision(config["problem"]))
+    title = f"step {tested.step:,}, {tested.instances:,} test instances"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for heading in ("mean", "95 %"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    rows = {
+        "decision quality": tested.decision,
+        "squared error": tested.squared_error,
+        "objective": tested.objective,
+        "of who knows the truth": tested.oracle,
+        "of random decisions": tested.random,
+    }
+    for name, estimate in rows.items():
+        table.add_row(name, *_cells(estimate))
+    Console().print(table)
+    _write(run, testing.to_json(tested))
+    return 0
+
+
+def _test(run: Path, config: dict[str, Any]) -> int:
     """Measures a run from data on its test rows."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from polytask.problems import resolve
-    from polytask.runtime.folder import RunFolder
     from polytask.supervised import testing
 
-    def cells(estimate: "Estimate") -> list[str]:
-        shown = [f"{x:.4f}" if abs(x) < 10 else f"{x:.4g}" for x in estimate]
-        return [shown[0], f"{shown[1]} to {shown[2]}"] if estimate.has_interval else [shown[0], ""]
-
-    config = RunFolder(run).read_config()
     tested = testing.measure_run(run, resolve(config["problem"], config["data_seed"]))
     table = Table(title=f"step {tested.step:,}, test rows", title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("task", overflow="fold")
@@ -110,7 +134,7 @@ def _test(run: Path) -> int:
     table.add_column("score is", no_wrap=True)
     for test in tested.tasks:
         judged = "R²" if test.task.kind == "regression" else "accuracy"
-        row = (test.task.name, f"{test.rows:,}", *cells(test.score), *cells(test.loss), judged)
+        row = (test.task.name, f"{test.rows:,}", *_cells(test.score), *_cells(test.loss), judged)
         table.add_row(*map(Text, row))
     Console().print(table)
     _write(run, testing.to_json(tested))

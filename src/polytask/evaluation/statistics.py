@@ -18,6 +18,7 @@ Statistic = Callable[[Float[np.ndarray, "*batch seeds tasks"]], Float[np.ndarray
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+_AT_A_TIME = 4_000_000  # counts of resampled rows held in memory
 
 
 class Estimate(NamedTuple):
@@ -205,3 +206,25 @@ def wilson_interval(successes: int, episodes: int, confidence: float = CONFIDENC
 
     interval = binomtest(successes, episodes).proportion_ci(confidence_level=confidence, method="wilson")
     return Estimate(float(successes) / episodes, float(interval.low), float(interval.high))
+
+
+def bootstrap_rows(
+    columns: Float[np.ndarray, "columns rows"], statistic: Callable[[np.ndarray], np.ndarray]
+) -> Estimate:
+    """A statistic of sums over rows with its percentile interval over resampled rows; NaN where there is no row.
+
+    `statistic` takes sums (columns, resamples) to values (resamples,).
+    """
+    rows, generator, drawn = columns.shape[1], np.random.default_rng(0), []
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = float(statistic(columns.sum(1, keepdims=True))[0])
+        size = max(1, min(RESAMPLES, _AT_A_TIME // rows))
+        for begin in range(0, RESAMPLES, size):
+            count = min(size, RESAMPLES - begin)
+            draws = generator.integers(0, rows, (count, rows)) + rows * np.arange(count)[:, None]
+            times = np.bincount(draws.ravel(), minlength=count * rows).reshape(count, rows)
+            drawn.append(statistic(columns @ times.T))
+        if not np.isfinite(value):
+            return Estimate(np.nan, np.nan, np.nan)
+        edges = np.nanquantile(np.concatenate(drawn), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Estimate(value, float(edges[0]), float(edges[1]))

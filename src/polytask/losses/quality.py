@@ -57,20 +57,36 @@ def regret_of(problem: DecisionProblem) -> TaskLoss:
 
 
 class Bounds(NamedTuple):
-    """What decisions are worth, a mean over the data: those of who knows the truth, and those without information."""
+    """What decisions are worth: those of who knows the truth, and those without information."""
 
-    oracle: Float[Array, ""]
-    random: Float[Array, ""]
+    oracle: Float[Array, "*instances"]
+    random: Float[Array, "*instances"]
 
 
-def decision_bounds(problem: DecisionProblem, data: Instances, key: PRNGKeyArray) -> Bounds:
-    """The one and the zero of decision quality on `data`; ten random decisions an instance are the zero."""
+def instance_bounds(problem: DecisionProblem, data: Instances, key: PRNGKeyArray) -> Bounds:
+    """`decision_bounds` of every instance: two arrays (instances,)."""
 
     def one(y: Array, aux: Any, key: PRNGKeyArray) -> Bounds:
         chance = jax.vmap(lambda k: problem.objective(problem.random(k, y, aux), y, aux))(jax.random.split(key, 10))
         return Bounds(problem.objective(problem.hard(y, aux), y, aux), jnp.mean(chance))
 
-    return jax.tree.map(jnp.mean, jax.vmap(one)(data.y, data.aux, jax.random.split(key, len(data.y))))
+    return jax.vmap(one)(data.y, data.aux, jax.random.split(key, len(data.y)))
+
+
+def decision_bounds(problem: DecisionProblem, data: Instances, key: PRNGKeyArray) -> Bounds:
+    """The one and the zero of decision quality on `data`; ten random decisions an instance are the zero."""
+    return jax.tree.map(jnp.mean, instance_bounds(problem, data, key))
+
+
+def instance_objectives(
+    problem: DecisionProblem, prediction: Float[Array, "instances rows outputs"], data: Instances
+) -> Float[Array, " instances"]:
+    """What the hard decision from each instance's prediction is worth."""
+
+    def one(prediction: Array, y: Array, aux: Any) -> Array:
+        return problem.objective(problem.hard(prediction, aux), y, aux)
+
+    return jax.vmap(one)(prediction, data.y, data.aux)
 
 
 def quality_between(
@@ -78,11 +94,7 @@ def quality_between(
 ) -> Quality:
     """The quality of the hard decisions from `predictor` on `data`, whose `decision_bounds` are known."""
     prediction = predict(predictor, data.x)  # pyright: ignore[reportArgumentType]
-
-    def one(prediction: Array, y: Array, aux: Any) -> Array:
-        return problem.objective(problem.hard(prediction, aux), y, aux)
-
-    objective = jnp.mean(jax.vmap(one)(prediction, data.y, data.aux))
+    objective = jnp.mean(instance_objectives(problem, prediction, data))
     decision = (objective - bounds.random) / (bounds.oracle - bounds.random)
     return Quality(decision, jnp.mean(jnp.square(prediction - data.y)), objective, bounds.oracle, bounds.random)
 

@@ -1,14 +1,14 @@
 """What the test rows say of a trained run, with intervals over these rows."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from polytask.evaluation.statistics import CONFIDENCE, RESAMPLES, Estimate, wilson_interval
+from polytask.evaluation.statistics import Estimate, bootstrap_rows, wilson_interval
 from polytask.runtime import checkpoint
 from polytask.runtime.config import GROUPED
 from polytask.runtime.folder import RunFolder
@@ -19,8 +19,6 @@ from polytask.supervised.predictor import Predictor, load
 from polytask.supervised.problem import Examples, Problem
 from polytask.supervised.run import fingerprint, from_json
 from polytask.supervised.spec import HeadSpec, groups
-
-_AT_A_TIME = 4_000_000  # counts of resampled rows held in memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +80,7 @@ def measure(predictor: Predictor, examples: Examples) -> list[TaskTest]:
     tests = []
     for i, task in enumerate(predictor.tasks):
         columns = np.where(present[:, i], np.stack([losses[:, i], np.ones(len(losses))]), 0.0)
-        loss = _bootstrap(columns, lambda sums: sums[0] / sums[1])
+        loss = bootstrap_rows(columns, lambda sums: sums[0] / sums[1])
         tests.append(TaskTest(task, int(counts[i]), estimates[i], loss))
     return tests
 
@@ -119,7 +117,7 @@ def _estimates(
             else:
                 right = ((given > 0) == (target > 0.5)).mean(-1)
                 columns = np.where(there, np.stack([right, np.ones(len(right))]), 0.0)
-                yield task, _bootstrap(columns, lambda sums: sums[0] / sums[1])
+                yield task, bootstrap_rows(columns, lambda sums: sums[0] / sums[1])
 
 
 def _r_squared(
@@ -136,21 +134,4 @@ def _r_squared(
         spread = sums[2] - np.square(sums[3:]).sum(0) / sums[0]
         return 1 - sums[1] / np.where(spread > 0, spread, np.nan)
 
-    return _bootstrap(np.where(there, columns, 0.0), statistic)
-
-
-def _bootstrap(columns: Float[np.ndarray, "columns rows"], statistic: Callable[[np.ndarray], np.ndarray]) -> Estimate:
-    """A statistic of sums over rows with its percentile interval; NaN where there is no row."""
-    rows, generator, drawn = columns.shape[1], np.random.default_rng(0), []
-    with np.errstate(invalid="ignore", divide="ignore"):
-        value = float(statistic(columns.sum(1, keepdims=True))[0])
-        size = max(1, min(RESAMPLES, _AT_A_TIME // rows))
-        for begin in range(0, RESAMPLES, size):
-            count = min(size, RESAMPLES - begin)
-            draws = generator.integers(0, rows, (count, rows)) + rows * np.arange(count)[:, None]
-            times = np.bincount(draws.ravel(), minlength=count * rows).reshape(count, rows)
-            drawn.append(statistic(columns @ times.T))
-        if not np.isfinite(value):
-            return Estimate(np.nan, np.nan, np.nan)
-        edges = np.nanquantile(np.concatenate(drawn), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(value, float(edges[0]), float(edges[1]))
+    return bootstrap_rows(np.where(there, columns, 0.0), statistic)
