@@ -23,11 +23,11 @@ MAY_IMPORT = {
     "problems": {"losses", "networks", "supervised", "decisions", "tasks", "random"},
     "replay": set(),
     "tasks": {"random"},
-    "stepping": {"tasks", "random"},
+    "stepping": {"tasks", "random", "machine"},
     "agents": {"losses", "networks", "combine", "affinity", "replay", "tasks"},
     "evaluation": {"tasks", "stepping", "random", "policy"},
     "report": {"tasks", "evaluation", "affinity"},
-    "runtime": {"tasks", "stepping", "replay", "agents", "affinity", "evaluation", "random"},
+    "runtime": {"tasks", "stepping", "replay", "agents", "affinity", "evaluation", "random", "machine"},
     "claims": {
         *("losses", "networks", "combine", "affinity", "supervised", "decisions", "problems", "replay", "tasks"),
         *("stepping", "agents", "evaluation", "report", "runtime", "random"),

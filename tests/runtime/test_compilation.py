@@ -13,6 +13,7 @@ import pytest
 from polytask import random
 from polytask.agents.config import BRCConfig
 from polytask.agents.factory import make_agent
+from polytask.machine import cores
 from polytask.replay import Replay
 from polytask.runtime import compilation
 from polytask.runtime.compilation import CompilingAhead
@@ -44,7 +45,7 @@ def compiles(**environment: str) -> list[str]:
 
 
 def test_the_cache_is_kept_in_the_user_s_folder_and_damage_costs_only_time(tmp_path):
-    folder = tmp_path / "polytask" / "jax"
+    folder = tmp_path / "polytask" / "jax" / f"{cores()}-cores"
     assert compiles(XDG_CACHE_HOME=str(tmp_path)) == [str(folder), "False"]
     assert folder.stat().st_mode & 0o077 == 0
     assert compiles(XDG_CACHE_HOME=str(tmp_path)) == [str(folder), "True"]
@@ -78,7 +79,8 @@ def test_the_folder_follows_the_standard(given, expected, monkeypatch, tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(sys, "platform", "linux")
     base = Path(expected) if expected else tmp_path / ".cache"
-    assert compilation._user_folder() == base / "polytask" / "jax"
+    monkeypatch.setattr(compilation, "cores", lambda: 3)
+    assert compilation._user_folder() == base / "polytask" / "jax" / "3-cores"
 
 
 def test_pruning_keeps_what_was_used_last(tmp_path):

@@ -29,12 +29,13 @@ def test_what_changed_is_named(tmp_path: Path) -> None:
     file = tmp_path / "provenance.json"
     content = json.loads(file.read_text())
     content["sessions"][0]["packages"] |= {"jax": "0.1", "metaworld": "9"}
-    content["sessions"][0]["cpu"] = "Z80"
+    content["sessions"][0] |= {"cpu": "Z80", "cores": 77}
     file.write_text(json.dumps(content))
     (warning,) = provenance.record(tmp_path)
     assert f"jax 0.1 -> {metadata.version('jax')}" in warning
     assert "metaworld 9 -> " in warning
     assert "processor Z80 -> " in warning
+    assert "cores 77 -> " in warning
     assert "numpy" not in warning
     assert "same numbers" in warning
 

@@ -3,7 +3,6 @@
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import shlex
 import subprocess
@@ -18,6 +17,7 @@ import numpy as np
 import psutil
 from jaxtyping import PyTree
 
+from polytask.machine import cores
 from polytask.runtime import storage
 
 FILE = "provenance.json"
@@ -46,7 +46,7 @@ def collect() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "memory_bytes": psutil.virtual_memory().total,
         "devices": [device.device_kind for device in jax.devices()],
         "packages": _versions(),
@@ -57,7 +57,8 @@ def collect() -> dict[str, Any]:
 def record(run: Path) -> list[str]:
     """Adds this session to the run's provenance.json; returns warnings where it differs from the one before.
 
-    What can change the numbers is compared: package versions, the commit, the processor and the devices.
+    What can change the numbers is compared: package versions, the commit, the processor, how many of its cores there
+    are (XLA shares sums out over them), and the devices.
     Raises StorageError if the file cannot be read or written.
     """
     file = run / FILE
@@ -96,6 +97,7 @@ def _warnings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         for name, was, now_is in (
             ("commit", old_git.get("commit"), new_git.get("commit")),
             ("processor", before.get("cpu"), now["cpu"]),
+            ("cores", before.get("cores"), now["cores"]),
             ("devices", before.get("devices"), now["devices"]),
         )
         if was != now_is

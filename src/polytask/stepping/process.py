@@ -1,7 +1,6 @@
 """The process engine: a few worker processes, each of which steps several tasks."""
 
 import contextlib
-import os
 import socket
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from polytask.machine import cores
 from polytask.stepping.base import Faults, StepResult
 from polytask.stepping.serial import Transition
 from polytask.tasks.spec import TaskSpec
@@ -103,17 +103,12 @@ class _Worker:
             self.process = None
 
 
-def _cores() -> int:
-    """The cores this process may use; macOS can only say how many there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class ProcessEngine:
     """Steps its tasks in `workers` processes (by default one per core), which share the tasks out evenly."""
 
     def __init__(self, tasks: Mapping[int, TaskSpec], workers: int | None = None, timeout: float = TIMEOUT) -> None:
         self.rows: Sequence[int] = tuple(tasks)
-        count = min(len(tasks), workers or _cores())
+        count = min(len(tasks), workers or cores())
         shares = [{row: tasks[row] for row in self.rows[first::count]} for first in range(count)]
         self._workers = [_Worker(share, timeout) for share in shares]
 
