@@ -1,5 +1,6 @@
 """The report as a file: self-contained, complete, and honest about what is missing."""
 
+import json
 import re
 import subprocess
 import sys
@@ -43,6 +44,15 @@ def test_several_seeds(run_folder, written):
     assert "95 % stratified-bootstrap intervals" in said
     assert "metaworld/pick-place-v3 3" in said
     assert 'class="missing"' not in html
+
+
+def test_averaged_weights_are_told_where_published_runs_stand_beside(run_folder, written):
+    runs = [run_folder("a"), run_folder("b", seed=1)]
+    assert "weights averaged" not in text_of(written(*runs))
+    for run, window in zip(runs, (1000, [3]), strict=True):
+        file = run / "config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"policy_average": window}))
+    assert "weights averaged over 1,000 steps. BRC MT50, published" in text_of(written(*runs))
 
 
 def test_one_seed_has_no_band_and_says_so(run_folder, written):

@@ -100,6 +100,10 @@ def _protocol(material: Material, references: Sequence[Published]) -> str:
     ):
         if values:
             facts.append(f"{word} {'/'.join(sorted(values))}")
+    windows = [run.config.get("policy_average") for method in material.methods for run in method.runs]
+    averaged = sorted({window for window in windows if isinstance(window, int) and window})
+    if averaged:  # the published runs evaluated the last weights
+        facts.append(f"weights averaged over {' or '.join(f'{window:,}' for window in averaged)} steps")
     ours = f"Here: {text.plural(len(specs), 'task')}{', ' if facts else ''}{', '.join(facts)}. "
     theirs = " ".join(f"{p.label}: {p.protocol}; {p.seeds} seeds." for p in references)
     return html.paragraph(
