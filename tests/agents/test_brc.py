@@ -219,6 +219,7 @@ def test_diagnose_takes_each_task_by_itself():
     assert figures["q_mean"][1] != others["q_mean"][1]
 
 
+@pytest.mark.slow
 def test_the_task_weighted_critic_counts_each_task_by_its_relevance():
     case, batch = brc_case(), jax.tree.map(lambda x: x[0], both_tasks())
     noise = jax.random.normal(KEY, batch.actions.shape)

@@ -60,6 +60,7 @@ def test_averaging_the_policy_never_changes_training(whole, tmp_path):
     assert not [name for name in names if not name.startswith(("state/average/", "counters/averaged"))]
 
 
+@pytest.mark.slow
 def test_an_average_may_begin_and_end_with_any_resumption(tmp_path):
     """A run trained without one begins it when it goes on, and a run that kept one may go on without."""
     run = tmp_path / "run"
