@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ from polytask.decisions.config import MAY_CHANGE, DecisionConfig
 from polytask.decisions.facts import complete, task_name, to_json
 from polytask.decisions.training import Found, Given, advance, begin, give
 from polytask.losses.learner import LearnerError, State, raise_problems
-from polytask.runtime import checkpoint, provenance
+from polytask.runtime import checkpoint, provenance, stacked
 from polytask.runtime.folder import RunFolder
 from polytask.runtime.loggers import Loggers, make_loggers
 from polytask.runtime.progress import Progress, TaskRow
 from polytask.runtime.room import peak_memory
 from polytask.runtime.stopping import stop_signal
+from polytask.runtime.timing import timed
 
 
 def train(config: DecisionConfig, case: Case, runs: Mapping[int, Path]) -> bool:
@@ -39,7 +40,7 @@ def train(config: DecisionConfig, case: Case, runs: Mapping[int, Path]) -> bool:
     """
     config = resolved(case, config)
     each = [give(case, config, seed) for seed in runs]
-    given = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+    given = stacked.stack(each)
     contents = {
         seed: to_json(dataclasses.replace(config, seed=seed), case, own) for seed, own in zip(runs, each, strict=True)
     }
@@ -83,13 +84,13 @@ class Loop:
         """Fresh states, or those of one checkpoint for each seed."""
         learned = _learned(self.config)
         if not checkpoints:
-            with self._timed("compile"):
+            with timed(self.seconds, "compile"):
                 self.states = jax.block_until_ready(_begun(self.case, learned, self.given))
             return
         shapes = eqx.filter_eval_shape(_begun, self.case, learned, self.given)
         like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), shapes)
         restored = [checkpoint.restore(path, {"learner": like}) for path in checkpoints]
-        self.states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(saved["learner"] for saved, _ in restored))
+        self.states = stacked.stack(saved["learner"] for saved, _ in restored)
         counters = [counters for _, counters in restored]
         self.step, self.seconds = counters[0]["step"], dict(counters[0]["timing"])
         self.failed = [one["failed"] for one in counters]
@@ -105,7 +106,7 @@ class Loop:
         learned = _learned(self.config)
         while not self.ended and not stop():
             begin, before = time.monotonic(), self.step
-            with self._timed("compile" if before == first else "update"):
+            with timed(self.seconds, "compile" if before == first else "update"):
                 done = jnp.int32(before // steps_of_update(self.case, self.config))
                 self.states, found = _advanced(self.case, learned, self.states, self.given, done)
                 found = jax.tree.map(np.asarray, found)
@@ -120,10 +121,10 @@ class Loop:
         return self.ended
 
     def _save(self) -> int:
-        with self._timed("checkpoint"):
+        with timed(self.seconds, "checkpoint"):
             for i, run in enumerate(self.runs.values()):
                 counters = {"step": self.step, "failed": self.failed[i], "timing": self.seconds}
-                checkpoint.save(run, self.step, {"learner": _take(self.states, jnp.int32(i))}, counters)
+                checkpoint.save(run, self.step, {"learner": stacked.take(self.states, jnp.int32(i))}, counters)
         return self.step
 
     def _log(self, loggers: list[Loggers], found: Found, rate: float, progress: Progress) -> None:
@@ -192,12 +193,6 @@ class Loop:
                     f"{others} What was learned until then is in {run}"
                 ) from error
 
-    @contextlib.contextmanager
-    def _timed(self, what: str) -> Iterator[None]:
-        begin = time.monotonic()
-        yield
-        self.seconds[what] += time.monotonic() - begin
-
 
 def _learned(config: DecisionConfig) -> DecisionConfig:
     """What the program of a run depends on, so that runs which agree in it are compiled once."""
@@ -216,8 +211,3 @@ def _advanced(
     case: Case, config: DecisionConfig, states: State, given: Given, done: Int[Array, ""]
 ) -> tuple[State, Found]:
     return jax.vmap(lambda state, one: advance(case, config, state, one, done))(states, given)
-
-
-@jax.jit
-def _take(states: State, i: Int[Array, ""]) -> State:
-    return jax.tree.map(lambda leaf: leaf[i], states)

@@ -45,7 +45,8 @@ class Curve(NamedTuple):
         return bool(np.isfinite(self.low).any())
 
 
-def _masked_mean(values: np.ndarray, mask: np.ndarray, axis: int) -> np.ndarray:
+def masked_mean(values: np.ndarray, mask: np.ndarray, axis: int) -> np.ndarray:
+    """The mean of what the mask marks; NaN where it marks nothing."""
     count = mask.sum(axis)
     total = np.where(mask, values, 0.0).sum(axis)
     return np.divide(total, count, out=np.full(np.shape(count), np.nan), where=count > 0)
@@ -53,8 +54,8 @@ def _masked_mean(values: np.ndarray, mask: np.ndarray, axis: int) -> np.ndarray:
 
 def task_mean(scores: Float[np.ndarray, "*batch seeds tasks"]) -> Float[np.ndarray, "*batch"]:
     """The mean over tasks of the mean over each task's seeds; NaN where nothing was measured."""
-    per_task = _masked_mean(scores, ~np.isnan(scores), -2)
-    return _masked_mean(per_task, ~np.isnan(per_task), -1)
+    per_task = masked_mean(scores, ~np.isnan(scores), -2)
+    return masked_mean(per_task, ~np.isnan(per_task), -1)
 
 
 def interquartile_mean(scores: Float[np.ndarray, "*batch seeds tasks"]) -> Float[np.ndarray, "*batch"]:
@@ -66,7 +67,7 @@ def interquartile_mean(scores: Float[np.ndarray, "*batch seeds tasks"]) -> Float
     count = (~np.isnan(pooled)).sum(-1, keepdims=True)
     cut = (0.25 * count).astype(int)
     rank = np.arange(pooled.shape[-1])
-    return _masked_mean(pooled, (rank >= cut) & (rank < count - cut), -1)
+    return masked_mean(pooled, (rank >= cut) & (rank < count - cut), -1)
 
 
 def _resample(
@@ -189,7 +190,7 @@ def delta_m(
     Source: Maninis et al. 2019 (arXiv 1904.08918), with |single| so that negative returns keep the sign right.
     """
     change = relative_change(multi, single, higher_is_better)
-    return float(_masked_mean(change, ~np.isnan(change), 0))
+    return float(masked_mean(change, ~np.isnan(change), 0))
 
 
 def wilson_interval(successes: int, episodes: int, confidence: float = CONFIDENCE) -> Estimate:

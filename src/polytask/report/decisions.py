@@ -1,13 +1,12 @@
 """Predictors that feed a decision: error against decision quality, the learned metric, the inner residual."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from polytask.evaluation.statistics import Estimate, stratified_bootstrap, task_mean
+from polytask.evaluation.statistics import Estimate, masked_mean, stratified_bootstrap, task_mean
 from polytask.report import html, plot, text
 from polytask.report.data import LearnedMetric
 from polytask.report.material import Material
@@ -83,7 +82,7 @@ def _quality(name: str, methods: Sequence[Method], colours: Mapping[str, str]) -
 def _way(values: np.ndarray) -> np.ndarray:
     """The mean over seeds of (seeds, evaluations), over a few stretches, and its end; without the first, which starts
     anywhere."""
-    mean = _mean(values)
+    mean = masked_mean(values, np.isfinite(values), 0)
     stretches = [part for part in np.array_split(mean, _STRETCHES)[1:] if len(part)]
     return np.array([*map(np.mean, stretches), mean[-1]])
 
@@ -91,13 +90,6 @@ def _way(values: np.ndarray) -> np.ndarray:
 def _known(error: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     there = np.isfinite(error) & np.isfinite(quality)
     return error[there], quality[there]
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    known = np.isfinite(values)
-    count = known.sum(0)
-    total = np.where(known, values, 0.0).sum(0)
-    return np.divide(total, count, out=np.full(count.shape, math.nan), where=count > 0)
 
 
 def _bounds(estimate: Estimate, show: Callable[[float], str]) -> str:

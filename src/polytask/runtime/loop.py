@@ -1,8 +1,7 @@
 """The loop of a training: one step after another, with what happens in between."""
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -21,6 +20,7 @@ from polytask.runtime.loggers import Loggers
 from polytask.runtime.progress import Progress, TaskRow
 from polytask.runtime.room import peak_memory
 from polytask.runtime.session import Session
+from polytask.runtime.timing import timed
 from polytask.stepping import TaskFailure
 from polytask.tasks.spec import TaskSet
 
@@ -81,7 +81,7 @@ class Loop:
         if config.eval_every and session.step % config.eval_every == 0:
             self.evaluate()
         if session.step % config.checkpoint_every == 0:
-            with self.timed("checkpoint"):
+            with timed(self.session.seconds, "checkpoint"):
                 session.save()
 
     def advance(self) -> None:
@@ -99,9 +99,9 @@ class Loop:
         # After a TaskFailure the update of this step has been done already.
         if not random_phase and step > session.updated and session.replay.counts.all():
             self.learn(step)
-        with self.timed("update"):  # a policy's action waits for the update before it
+        with timed(self.session.seconds, "update"):  # a policy's action waits for the update before it
             actions = np.asarray(actions)
-        with self.timed("simulate"):
+        with timed(self.session.seconds, "simulate"):
             session.send(actions)
             session.receive()
 
@@ -109,7 +109,7 @@ class Loop:
         """Sets off the update of a step; whoever needs what it learned, waits for it."""
         session = self.session
         batches = self.sample(step)
-        with self.timed("update"):
+        with timed(self.session.seconds, "update"):
             self.compiled.wait("update")
             key = random.key(self.config.seed, "update", step)
             session.state, self.metrics = self.agent.update(session.state, batches, session.bounds.bound, key)
@@ -120,7 +120,7 @@ class Loop:
     def sample(self, step: int) -> Batch:
         """The batches of a step."""
         agent, replay = self.config.agent, self.session.replay
-        with self.timed("sample"):
+        with timed(self.session.seconds, "sample"):
             generator = random.generator(self.config.seed, "sample", step)
             sample = replay.sample_balanced if agent.combines else replay.sample
             return sample(agent.updates_per_step, agent.batch_size, generator)
@@ -133,7 +133,7 @@ class Loop:
 
     def policy_actions(self, step: int) -> jax.Array:
         """Drawn from the policy; not waited for."""
-        with self.timed("update"):
+        with timed(self.session.seconds, "update"):
             self.compiled.wait("act")
             key = random.key(self.config.seed, "act", step)
             return self.agent.act(self.session.state, self.session.observations, self.task_ids, key)
@@ -151,7 +151,7 @@ class Loop:
         session = self.session
         if session.step < self.config.warmup_steps or not session.replay.counts.all():
             return
-        with self.timed("evaluate"):
+        with timed(self.session.seconds, "evaluate"):
             batches = session.replay.sample_per_task(
                 DIAGNOSE_BATCH, random.generator(self.config.seed, "relate", session.step)
             )
@@ -219,7 +219,7 @@ class Loop:
         """Evaluates the policy's mode in environments of its own; training does not notice."""
         session, config = self.session, self.config
         state = acting(session.state, session.average)
-        with self.timed("evaluate"):
+        with timed(self.session.seconds, "evaluate"):
             episodes = evaluate(
                 lambda observations: np.asarray(self.agent.act(state, observations, self.task_ids, None)),
                 self.evaluation_stepper,
@@ -247,13 +247,6 @@ class Loop:
                 TaskRow(spec.name, kind, self.evaluated.get(spec.name), training, int(self.session.restarts[i]))
             )
         return rows
-
-    @contextlib.contextmanager
-    def timed(self, what: str) -> Iterator[None]:
-        """Adds the time of its body to the run's accounts."""
-        begin = time.monotonic()
-        yield
-        self.session.seconds[what] += time.monotonic() - begin
 
 
 def evaluation_record(tasks: TaskSet, episodes: Episodes) -> dict[str, Any]:

@@ -8,17 +8,18 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array
 from rich.console import Console
 
 from polytask import random
 from polytask.agents.averaging import PolicyAverage, start
 from polytask.agents.base import Agent
-from polytask.runtime import checkpoint
+from polytask.runtime import checkpoint, stacked
 from polytask.runtime.config import TrainConfig
 from polytask.runtime.loop import Loop
 from polytask.runtime.progress import Progress
 from polytask.runtime.stopping import stop_signal
+from polytask.runtime.timing import timed
 from polytask.runtime.training import open_loggers, open_session, prepare, start_session
 from polytask.stepping import TaskFailure
 
@@ -65,7 +66,7 @@ class _Group:
     def __init__(self, agent: Agent, loops: list[Loop]) -> None:
         self.agent, self.loops = agent, loops
         self.sessions = [loop.session for loop in loops]
-        self.states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(session.state for session in self.sessions))
+        self.states = stacked.stack(session.state for session in self.sessions)
         self.update, self.act, self.follow = agent.over_seeds()
         self.averages = self.stacked_averages()
 
@@ -101,7 +102,7 @@ class _Group:
         for loop, own in zip(self.loops, np.asarray(actions), strict=True):
             loop.session.send(own)
         for loop in self.loops:
-            with loop.timed("simulate"):
+            with timed(loop.session.seconds, "simulate"):
                 loop.session.receive()
 
     def actions(self, step: int, random_phase: bool) -> Array | np.ndarray:
@@ -134,14 +135,9 @@ class _Group:
         averages = [session.average for session in self.sessions]
         if any(average is None for average in averages):
             return None
-        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *averages)
+        return stacked.stack(averages)
 
     def hand_out(self) -> None:
         """Gives every session its own state."""
         for i, session in enumerate(self.sessions):
-            session.state, session.average = _take((self.states, self.averages), jnp.int32(i))
-
-
-@jax.jit
-def _take(states: PyTree, i: Int[Array, ""]) -> PyTree:
-    return jax.tree.map(lambda leaf: leaf[i], states)
+            session.state, session.average = stacked.take((self.states, self.averages), jnp.int32(i))

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from polytask.runtime.loggers import Loggers, make_loggers
 from polytask.runtime.progress import Progress, TaskRow
 from polytask.runtime.room import peak_memory
 from polytask.runtime.stopping import stop_signal
+from polytask.runtime.timing import timed
 from polytask.supervised.config import MAY_CHANGE, OptimiserConfig, RunConfig, SupervisedConfig, TrunkConfig
 from polytask.supervised.fitting import seed_key
 from polytask.supervised.problem import Problem
@@ -97,7 +98,7 @@ class Loop:
         while not self.ended and not stop():
             compiled = compiled or self._compile(progress)
             begin, before = time.monotonic(), self.step
-            with self._timed("update"):
+            with timed(self.seconds, "update"):
                 self.state, found = compiled(self.problem, _learned(self.config), self.state, self._key)
                 found = jax.tree.map(np.asarray, found)
             self._check_finite(found)
@@ -130,12 +131,12 @@ class Loop:
 
     def _compile(self, progress: Progress) -> Any:
         progress.message("compiling, which can take a minute")
-        with self._timed("compile"):
+        with timed(self.seconds, "compile"):
             program: Any = _advanced
             return program.lower(self.problem, _learned(self.config), self.state, self._key).compile()
 
     def _save(self, run: Path) -> int:
-        with self._timed("checkpoint"):
+        with timed(self.seconds, "checkpoint"):
             checkpoint.save(run, self.step, {"learner": self.state}, {"timing": self.seconds})
         return self.step
 
@@ -196,12 +197,6 @@ class Loop:
         figures = zip(self.problem.names, found.validation.score, found.train.score, strict=True)
         rows = [TaskRow(name, "score", float(validation), float(own)) for name, validation, own in figures]
         progress.update(self.step, rate, rows)
-
-    @contextlib.contextmanager
-    def _timed(self, what: str) -> Iterator[None]:
-        begin = time.monotonic()
-        yield
-        self.seconds[what] += time.monotonic() - begin
 
 
 def _learned(config: RunConfig) -> SupervisedConfig:
