@@ -21,7 +21,7 @@ from polytask.networks import (
     TaskHead,
     make_conditioning,
 )
-from polytask.networks.critic import CriticMember
+from polytask.networks.critic import ONE_BY_ONE, CriticMember
 
 KEY = jax.random.key(0)
 TASKS = jnp.array([0, 1, 2, 0, 1, 2], jnp.int32)
@@ -172,14 +172,25 @@ def test_ensemble_members_are_independent(size):
     assert not moved[1:].any()
 
 
-def test_members_alone_agree_with_the_ensemble():
+@pytest.mark.parametrize("rows", [6, ONE_BY_ONE])
+def test_members_alone_agree_with_the_ensemble(rows):
     critic = make_critic(2, heads=3)
-    observations, actions = normal(6, 5), normal(6, 3)
-    y = call(critic, observations, actions, TASKS)
-    x = jnp.concatenate([observations, actions, critic.conditioning(TASKS)], axis=1)
+    observations, actions, tasks = normal(rows, 5), normal(rows, 3), jnp.arange(rows, dtype=jnp.int32) % 3
+    y = call(critic, observations, actions, tasks)
+    x = jnp.concatenate([observations, actions, critic.conditioning(tasks)], axis=1)
     for i in range(2):
         alone = jax.tree.map(lambda w, i=i: np.asarray(w)[i], critic.members)
-        np.testing.assert_allclose(y[i], call(alone, x, TASKS), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(y[i], call(alone, x, tasks), rtol=1e-4, atol=1e-5)
+
+
+def test_the_gradient_does_not_depend_on_how_members_are_computed():
+    critic, rows = make_critic(2), ONE_BY_ONE
+    inputs = (normal(rows, 5), normal(rows, 3), np.arange(rows, dtype=np.int32) % 3)
+    gradient = jax.jit(jax.grad(lambda critic, *inputs: jnp.square(critic(*inputs)).sum()))
+    halves = [gradient(critic, *(part[half] for part in inputs)) for half in (slice(rows // 2), slice(rows // 2, rows))]
+    summed = jax.tree.map(jnp.add, *halves)
+    for whole, expected in zip(jax.tree.leaves(gradient(critic, *inputs)), jax.tree.leaves(summed), strict=True):
+        np.testing.assert_allclose(whole, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
 def test_actor_bounds_its_log_std_whatever_it_sees():

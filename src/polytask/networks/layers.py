@@ -8,20 +8,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 
-@jax.custom_jvp
-def multiply(x: Float[Array, "batch inputs"], kernel: Float[Array, "inputs outputs"]) -> Float[Array, "batch outputs"]:
-    """x W. Backwards, x is turned round before the product for W's gradient and not within it: 4 % of BRC's update."""
-    return x @ kernel
-
-
-@multiply.defjvp
-def _multiply_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
-    (x, kernel), (dx, dkernel) = primals, tangents
-    # The barrier keeps XLA from folding the turn into the product again.
-    turned = jax.lax.optimization_barrier(x.T)
-    return x @ kernel, dx @ kernel + jax.lax.dot_general(turned, dkernel, (((0,), (0,)), ((), ())))
-
-
 class Dense(eqx.Module):
     """x W + b, with W drawn orthogonal and scaled by `scale`, b zero."""
 
@@ -33,7 +19,7 @@ class Dense(eqx.Module):
         self.bias = jnp.zeros(outputs)
 
     def __call__(self, x: Float[Array, "batch inputs"]) -> Float[Array, "batch outputs"]:
-        return multiply(x, self.kernel) + self.bias[None]
+        return x @ self.kernel + self.bias[None]
 
 
 def _moments(x: Float[Array, "batch width"]) -> tuple[Float[Array, "batch 1"], Float[Array, "batch 1"]]:
