@@ -101,11 +101,12 @@ def preset(name: Preset, kind: str = "brc") -> TrainConfig[Any]:
         "quick": {"critic_width": 128},
     }
     agent = BRCConfig(**sizes[name]) if kind == "brc" else SACConfig()
-    if name != "quick":
-        return TrainConfig(("metaworld/mt10",), agent, policy_average=0 if name == "paper" else 1_000)
-    return TrainConfig(
-        FIRST_LOOK, agent, steps=15_000, warmup_steps=2_000, eval_every=2_500, checkpoint_every=5_000, log_every=500
-    )
+    if name == "quick":
+        return TrainConfig(
+            FIRST_LOOK, agent, steps=15_000, warmup_steps=2_000, eval_every=2_500, checkpoint_every=5_000, log_every=500
+        )
+    config = TrainConfig(("metaworld/mt10",), agent)
+    return dataclasses.replace(config, policy_average=0) if name == "paper" else config
 
 
 def to_json(config: TrainConfig, tasks: TaskSet) -> dict[str, Any]:
