@@ -45,7 +45,9 @@ def test_what_is_made_of_conflict_rates():
     falling = {64: [(periods, 0.40), (periods, 0.42)], 512: [(periods, 0.30), (periods, 0.33)]}
     made = conflict_width.finding(falling)
     check(made)
-    assert made.rows[-1].ours == pytest.approx(-0.095)
+    by_label = {row.label: row.ours for row in made.rows}
+    assert by_label["512 wide - 64 wide, paired"] == pytest.approx(-0.095)
+    assert by_label["the same, second half of the periods"] == 0.0
     assert made.verdict == "holds"
     assert conflict_width.finding({w: by_seed[:1] for w, by_seed in falling.items()}).verdict == "no difference seen"
     assert conflict_width.finding({512: falling[64], 64: falling[512]}).verdict == "does not hold"

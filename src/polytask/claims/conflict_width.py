@@ -64,7 +64,7 @@ def run(full: bool, output: Path, say: Say) -> Finding:
 
 
 def finding(found: Rates) -> Finding:
-    """The rates by width, and the paired difference between the widest and the narrowest."""
+    """The rates by width, and how the widest differs from the narrowest, paired: over all, and late in training."""
     rates = {width: np.array([rate for _, rate in by_seed]) for width, by_seed in found.items()}
     narrow, wide = min(rates), max(rates)
     seeds = len(rates[narrow])
@@ -76,6 +76,8 @@ def finding(found: Rates) -> Finding:
     ]
     change = over_seeds(rates[wide] - rates[narrow])
     rows.append(Row(f"{wide} wide - {narrow} wide, paired", *change, seeds=seeds))
+    late = {width: np.array([_second_half(periods) for periods, _ in by_seed]) for width, by_seed in found.items()}
+    rows.append(Row("the same, second half of the periods", *over_seeds(late[wide] - late[narrow]), seeds=seeds))
     verdicts: dict[int, Verdict] = {-1: "holds", 0: "no difference seen", 1: "does not hold"}
     remarks = [
         "A pair of tasks conflicts where the cosine of their critic gradients is negative; batches of each task."
@@ -84,9 +86,14 @@ def finding(found: Rates) -> Finding:
         remarks.append("One seed says nothing about the difference: the full mode has several.")
     tables = {
         "share of conflicting pairs, by width and seed": rates,
+        "second half of the periods": late,
         "by period": {width: [periods for periods, _ in by_seed] for width, by_seed in found.items()},
     }
     return Finding(tuple(rows), verdicts[change.sign], tuple(remarks), {"rates": _figure(rates)}, tables)
+
+
+def _second_half(periods: Float[np.ndarray, " periods"]) -> float:
+    return float(periods[len(periods) // 2 :].mean())
 
 
 def _figure(rates: Mapping[int, Sequence[float] | np.ndarray]) -> "Figure":
