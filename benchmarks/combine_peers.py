@@ -104,7 +104,8 @@ def torchjd_steps(model: Model, name: str) -> dict[str, Callable[[], Any]]:
             z = trunk(x)
             if model.setting == "representation":
                 leaf = z.detach().requires_grad_()
-                mtl_backward(losses(leaf), features=[leaf * 1], shared_params=[leaf])
+                features = leaf * 1
+                mtl_backward(losses(features), features=[features], shared_params=[leaf])
                 jac_to_grad([leaf], aggregator)
                 z.backward(leaf.grad)
             else:

@@ -41,12 +41,16 @@ def combine_gradients(
     present = jnp.ones(losses.shape, bool) if present is None else present
     method = combiner.method
     if isinstance(method, Weighting):
+        # In one shape for all that follows: what XLA sees in two it may compute twice.
+        rows = jax.tree.map(lambda g: g.reshape(g.shape[0], -1), gradients)
         if method.needs == "gramian":
-            seen = gramian(gradients, present, independent)
+            seen = gramian(rows, present, independent)
         else:
-            seen = _no_gramian(jnp.isfinite(largest_entries(gradients)))
+            seen = _no_gramian(jnp.isfinite(largest_entries(rows)))
         weights, new_state, info = _weigh(combiner, method, seen, losses, present, key, state)
-        return Combined(poison(weighted_sum(weights, gradients, seen.finite), info), losses, None, new_state, info)
+        summed = weighted_sum(weights, rows, seen.finite)
+        gradient = jax.tree.map(lambda s, g: s.reshape(g.shape[1:]), summed, gradients)
+        return Combined(poison(gradient, info), losses, None, new_state, info)
 
     finite = jnp.isfinite(largest_entries(gradients))
     sound, nonfinite = sound_losses(losses, finite, present, method.positive)
