@@ -162,5 +162,5 @@ CLAIM = Claim(
     statement="On ten tasks of Meta-World one agent for all succeeds less often than an agent for each.",
     run=run,
     fast="two arms on three tasks, one seed, 400 steps, 2 CPU minutes",
-    full="five arms, three seeds, 20,000 steps, critics 128 wide: 54 trainings, 5 hours; goes on where interrupted",
+    full="five arms, three seeds, 20,000 steps, critics 128 wide: 54 trainings, 5 CPU hours; goes on where interrupted",
 )
