@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from polytask.combine.base import Inputs
+from polytask.combine.pivoting import active_set
 from polytask.combine.solvers import nonnegative_qp
 from tests.combine.exact import METHODS, cone_projection, conflict, jacobians, solutions, unit, weigh
 
@@ -54,6 +55,41 @@ def test_quadratic_program_projects_as_nnls_does(tasks):
         x, _ = solve_qp(rows[None] @ rows.T, -(rows @ vector)[None])
         expected = cone_projection(case, vector)
         assert np.linalg.norm(vector + x[0] @ rows - expected) < 1e-5 * np.linalg.norm(vector)
+
+
+def nearly_singular(tasks, trials):
+    """Unit gradients in pairs that are nearly the same or nearly opposed, by 1e-7 to 0.1."""
+    rng = np.random.default_rng(2)
+    for trial in range(trials):
+        rows = rng.normal(size=(tasks, tasks))[np.arange(tasks) // 2] * (-1.0) ** (np.arange(tasks)[:, None] * trial)
+        yield unit(rows + 10.0 ** rng.uniform(-7, -1) * rng.normal(size=rows.shape))
+
+
+def test_the_interior_point_method_takes_over_where_pivots_fail():
+    cosines = np.stack([rows @ rows.T for rows in nearly_singular(20, 40)]).astype(np.float32)
+    linears = -cosines[:, 0]
+    x, residuals = solve_qp(cosines, linears)
+    pivoted = jax.vmap(active_set)(jnp.asarray(cosines), jnp.asarray(linears), jnp.ones(linears.shape, bool))
+    by_pivots = np.array([kkt(*problem) for problem in zip(cosines, linears, np.float64(pivoted), strict=True)])
+    both = np.array([kkt(*problem) for problem in zip(cosines, linears, x, strict=True)])
+    assert (by_pivots > 1e-6).any()
+    assert (by_pivots < 1e-6).sum() > 20
+    assert (both < 1e-6).all()
+    assert (residuals < 1e-6).all()
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 5, 12, 64])
+def test_pivots_alone_solve_what_is_far_from_singular(tasks):
+    """As non-negative least squares in float64 does; what is not active stays zero."""
+    rows = unit(np.random.default_rng(tasks).normal(size=(tasks, 3 * tasks)))
+    vector, active = rows[0] - rows[-1] - rows.sum(axis=0), np.arange(tasks) % 3 != 1
+    cosines = np.where(active[:, None] & active, rows @ rows.T, np.eye(tasks))
+    linear = np.where(active, -rows @ vector, 7.0)
+    scale = np.abs(linear[active]).max()
+    x = active_set(jnp.asarray(cosines, jnp.float32), jnp.asarray(linear / scale, jnp.float32), jnp.asarray(active))
+    assert not np.asarray(x)[~active].any()
+    expected = cone_projection(rows[active], vector)
+    assert np.linalg.norm(vector + np.float64(x) * scale @ rows - expected) < 1e-5 * np.linalg.norm(vector)
 
 
 def test_an_unbounded_program_ends_and_says_so():

@@ -1,5 +1,6 @@
 """Gramians of task gradients in float32, whatever the gradients' scale; and weights applied to gradients."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -33,15 +34,35 @@ def inverse_scale(largest: Float[Array, " tasks"], used: Bool[Array, " tasks"]) 
     return jnp.ldexp(jnp.float32(1), -jnp.clip(exponent, -126, 126))
 
 
+def over_blocks(of: Callable[..., Array], join: Callable[[Array, Array], Array], start: Array, *arrays: Array) -> Array:
+    """`start` joined with `of` each block of the arrays' columns, one block after another.
+
+    What `of` computes on the way stays in the cache, and takes no memory of the arrays' size.
+
+    - `arrays`: with a leading task axis.
+    """
+    arrays = tuple(array.reshape(array.shape[0], -1) for array in arrays)
+    whole, rest = divmod(arrays[0].shape[1], BLOCK)
+
+    def add(k: Array, so_far: Array) -> Array:
+        return join(so_far, of(*(jax.lax.dynamic_slice_in_dim(a, k * BLOCK, BLOCK, axis=1) for a in arrays)))
+
+    joined = join(start, of(*(a[:, -rest:] for a in arrays))) if rest else start
+    return jax.lax.fori_loop(0, whole, add, joined) if whole else joined
+
+
 def largest_entries(gradients: PyTree) -> Float[Array, " tasks"]:
     """Each task's largest absolute entry; infinite where the gradient is not finite."""
 
-    def largest(gradient: Array) -> Array:
+    def largest(block: Array) -> Array:
         # XLA's maximum on the CPU may lose a NaN, but not infinity.
-        sizes = jnp.where(jnp.isfinite(gradient), jnp.abs(gradient), jnp.inf)
-        return jnp.max(sizes, axis=tuple(range(1, gradient.ndim)), initial=0.0)
+        return jnp.max(jnp.where(jnp.isfinite(block), jnp.abs(block), jnp.inf), axis=1)
 
-    return jnp.max(jnp.stack([largest(g) for g in jax.tree.leaves(gradients)]), axis=0)
+    leaves = jax.tree.leaves(gradients)
+    found = jnp.zeros(leaves[0].shape[0])
+    for leaf in leaves:
+        found = over_blocks(largest, jnp.maximum, found, leaf)
+    return found
 
 
 def norms(gradients: PyTree) -> Float[Array, " tasks"]:
@@ -58,24 +79,17 @@ def norms(gradients: PyTree) -> Float[Array, " tasks"]:
 def products(left: PyTree, right: PyTree, factor: Float[Array, ""] | float = 1.0) -> Float[Array, "tasks others"]:
     """factor times the inner products of two sets of gradients, in full float32 also where matrix units would round.
 
-    Block by block along the parameters: XLA's matrix product on the CPU is twice as slow on such long rows, and each
-    block is scaled while it is in the cache.
+    Block by block along the parameters: XLA's matrix product on the CPU is twice as slow on such long rows.
     """
 
-    def block(a: Array, b: Array) -> Array:
+    def product(a: Array, b: Array) -> Array:
         return jnp.matmul(a * factor, b.T, precision="highest")
 
-    def one(a: Array, b: Array) -> Array:
-        a, b = a.reshape(a.shape[0], -1), b.reshape(b.shape[0], -1)
-        whole, rest = divmod(a.shape[1], BLOCK)
-
-        def add(k: Array, total: Array) -> Array:
-            return total + block(*(jax.lax.dynamic_slice_in_dim(x, k * BLOCK, BLOCK, axis=1) for x in (a, b)))
-
-        start = block(a[:, -rest:], b[:, -rest:]) if rest else jnp.zeros((a.shape[0], b.shape[0]))
-        return jax.lax.fori_loop(0, whole, add, start) if whole else start
-
-    return sum(map(one, jax.tree.leaves(left), jax.tree.leaves(right)), start=jnp.float32(0))
+    pairs = list(zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True))
+    total = jnp.zeros((pairs[0][0].shape[0], pairs[0][1].shape[0]))
+    for a, b in pairs:
+        total = over_blocks(product, jnp.add, total, a, b)
+    return total
 
 
 def normalise(
@@ -124,13 +138,25 @@ def weighted_sum(
     - `finite`: the tasks whose gradients are finite (None: all are); the others are left out, whatever their weight.
     """
 
-    def combine(gradients: PyTree) -> PyTree:
-        return jax.tree.map(lambda g: jnp.tensordot(weights, g, 1, precision="highest"), gradients)
+    def plain(g: Array) -> Array:
+        return jnp.tensordot(weights, g, 1, precision="highest")
 
     if finite is None:
-        return combine(gradients)
-    # Masking writes all gradients anew: only where it is needed.
-    return jax.lax.cond(finite.all(), combine, lambda g: combine(masked(finite, g)), gradients)
+        return jax.tree.map(plain, gradients)
+
+    def careful(g: Array) -> Array:
+        """Block by block: all gradients masked at once would take their memory again, also where this never runs."""
+        rows = g.reshape(g.shape[0], -1)
+        whole = rows.shape[1] // BLOCK
+
+        def sum_block(k: Array) -> Array:
+            return plain(masked(finite, jax.lax.dynamic_slice_in_dim(rows, k * BLOCK, BLOCK, axis=1)))
+
+        rest = plain(masked(finite, rows[:, whole * BLOCK :]))
+        blocks = [jax.lax.map(sum_block, jnp.arange(whole)).reshape(-1)] if whole else []
+        return jnp.concatenate([*blocks, rest]).reshape(g.shape[1:])
+
+    return jax.lax.cond(finite.all(), lambda g: jax.tree.map(plain, g), lambda g: jax.tree.map(careful, g), gradients)
 
 
 def masked(used: Bool[Array, " tasks"], gradients: PyTree) -> PyTree:
