@@ -7,6 +7,8 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from polytask.machine import keep_freed_memory
+
 # name: (module of polytask.commands with `name(arguments) -> exit code`, summary). The modules are imported one at a
 # time, and import what is heavy when they work, so that help comes at once.
 COMMANDS = {
@@ -75,6 +77,7 @@ def _dispatch(given: list[str]) -> int:
         nearest = f"Did you mean {close[0]}?" if close else f"There are {', '.join(COMMANDS)}."
         print(f"error: unknown command '{name}'. {nearest}", file=sys.stderr)
         return 2
+    keep_freed_memory()
     module = importlib.import_module(f"polytask.commands.{COMMANDS[name][0]}")
     return getattr(module, name)(rest)
 

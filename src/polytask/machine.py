@@ -1,8 +1,30 @@
-"""What this process may use of the machine."""
+"""What this process may use of the machine, and how it takes memory."""
 
+import ctypes
 import os
+
+# glibc's malloc.h: the numbers of what `mallopt` sets.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+_KEPT = 2**30  # bytes: a freed block up to this size stays with the process
 
 
 def cores() -> int:
     """The cores this process may run on; macOS can only say how many there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def keep_freed_memory() -> bool:
+    """Lets this process keep the memory that it frees, for the next step; False where the C library cannot be told so.
+
+    A training step takes a hundred megabytes for a moment. glibc gives a block of that size back at once, and the
+    system zeroes it page by page for the next step: 5 to 10 % of BRC's updates on the CPU (docs/performance.md).
+    Settings of the user's own (MALLOC_..., GLIBC_TUNABLES) stay. To be called before there are threads: theirs would
+    bring arenas of their own, which hold no more than 64 MB.
+    """
+    mine = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
+    mallopt = None if mine else getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    settings = ((_ARENA_MAX, 1), (_MMAP_THRESHOLD, _KEPT), (_TRIM_THRESHOLD, 2**31 - 1))
+    taken = [mallopt(what, value) for what, value in settings]
+    return all(taken)
