@@ -78,7 +78,11 @@ def turned(pull: Callable[[Losses], Any], seed: Losses) -> Callable[[Losses], An
     def only_along_rows(name: Any) -> bool:
         """Whether all that is done with it are products of matrices that sum over its rows."""
         uses = [eqn for eqn in traced.eqns if any(name is used for used in eqn.invars)]
-        return bool(uses) and all(eqn.params.get("dimension_numbers") == along_rows for eqn in uses)
+        return (
+            name.aval.ndim == 2
+            and bool(uses)
+            and all(eqn.params.get("dimension_numbers") == along_rows for eqn in uses)
+        )
 
     marks = [only_along_rows(name) and name not in traced.outvars for name in traced.invars]
     across = [array.T if mark else array for array, mark in zip(held, marks, strict=True)]

@@ -28,13 +28,13 @@ class _State(NamedTuple):
     H_BB - H_BF H_FF^-1 H_FB.
 
     - `diagonal`: the table's.
-    - `right`: z_F = H_FF^-1 f_F, the minimiser over the free variables, and the slopes (f - H z)_B there.
+    - `values`: z_F = H_FF^-1 f_F, the minimiser over the free variables, and the slopes (f - H z)_B there.
     - `x`: feasible; no step goes uphill.
     """
 
     table: Float[Array, "tasks tasks"]
     diagonal: Float[Array, " tasks"]
-    right: Float[Array, " tasks"]
+    values: Float[Array, " tasks"]
     x: Float[Array, " tasks"]
     free: Bool[Array, " tasks"]
     pivot: _Pivot
@@ -55,13 +55,14 @@ def active_set(
     count = linear.shape[0]
     number = jnp.arange(count)
 
-    def choose(table: Array, diagonal: Array, right: Array, x: Array, free: Array, steps: Array) -> _State:
+    def choose(table: Array, diagonal: Array, values: Array, x: Array, free: Array, steps: Array) -> _State:
         """Moves x towards the minimiser over the free variables; frees the steepest variable, or binds the first that
         would turn negative."""
-        minimiser = jnp.where(free, right, 0.0)
+        minimiser = jnp.where(free, values, 0.0)
         negative = minimiser < 0
+        # The share of the way at which each would turn negative; more than all of it for the others.
         reach = jnp.where(negative, x / jnp.where(negative, x - minimiser, 1.0), 2.0)
-        slope = jnp.where(active & ~free & (diagonal > FLAT), right, -1.0)
+        slope = jnp.where(active & ~free & (diagonal > FLAT), values, -1.0)
         inside = reach.min() > 1
         here = jnp.min(jnp.where(jnp.where(inside, slope == slope.max(), reach == reach.min()), number, count - 1))
         done = inside & (slope.max() <= LEAST)
@@ -77,8 +78,8 @@ def active_set(
             done=done,
         )
         diagonal = pivot.keep * diagonal - pivot.left * pivot.right
-        right = pivot.keep * right - pivot.left * right[here]
-        return _State(table, diagonal, right, x, free ^ at, pivot, steps)
+        values = pivot.keep * values - pivot.left * values[here]
+        return _State(table, diagonal, values, x, free ^ at, pivot, steps)
 
     def unfinished(state: _State) -> Array:
         return ~state.pivot.done & (state.steps < PIVOTS * count)
@@ -86,7 +87,7 @@ def active_set(
     def advance(state: _State) -> _State:
         left, right, keep, _ = state.pivot
         table = keep[:, None] * keep[None] * state.table - left[:, None] * right[None]
-        return choose(table, state.diagonal, state.right, state.x, state.free, state.steps + 1)
+        return choose(table, state.diagonal, state.values, state.x, state.free, state.steps + 1)
 
     zeros = jnp.zeros_like(linear)
     linear = jnp.where(active, linear, 0.0)

@@ -177,7 +177,7 @@ def nonnegative_qp(
         done, best = round_and_best
         return done + 1, better(judge(_on_support(matrix, linear, best.x, active)), best)
 
-    rounds = jnp.where(end.step == 0, 0, 2)
+    rounds = jnp.where(end.step == 0, 0, 2)  # what comes from pivots is sharp
     _, best = jax.lax.while_loop(lambda state: state[0] < rounds, sharpen, (jnp.int32(0), end.best))
     return Solution(best.x * largest, best.residual)
 
