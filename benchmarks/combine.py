@@ -104,12 +104,12 @@ def theirs(python: str, more: list[str], setting: str, tasks: int, methods: list
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
 
 
-def engines(tasks: int, pairs: int) -> None:
+def engines(tasks: int, pairs: int, cpu_time: bool) -> None:
     """Time and memory of PCGrad by each engine; memory by XLA's account of temporary buffers."""
     for setting in ("parameters", "own rows"):
         print(f"\n{setting}, {tasks} tasks: pcgrad's time of a step / time of a unitary step, temporary memory")
         for engine, chunk in (("looped", None), ("vmapped", None), ("vmapped", 8), ("gramian", None), ("gramian", 8)):
-            found = ours(setting, tasks, ["pcgrad"], engine, chunk, pairs)["pcgrad"]
+            found = ours(setting, tasks, ["pcgrad"], engine, chunk, pairs, cpu_time)["pcgrad"]
             print(f"  {engine:8s} chunk {chunk!s:5s} {cell(found):22s} {found['mb']:.0f} MB", flush=True)
 
 
@@ -138,7 +138,7 @@ def main() -> None:
         os.environ["OMP_NUM_THREADS"] = "1"
     if given.engines:
         for tasks in given.tasks:
-            engines(tasks, given.pairs)
+            engines(tasks, given.pairs, given.cpu_time)
         return
     from polytask.combine import COMBINERS
 

@@ -25,7 +25,12 @@ def test_each_task_is_reported_from_the_group_that_serves_it(tmp_path):
         for path in (run / "group1", run / "group2", run)
     )
     assert joined == {POINT: alone[POINT], PLANE: both[PLANE]}
-    assert (run / "report.html").exists()
+    report = (run / "report.html").read_text()
+    assert f"one model for each group of tasks: {POINT}, {POINT}+{PLANE}" in report
+    assert "is missing" not in report
+    logged = [json.loads((path / "metrics.jsonl").read_text().splitlines()[-1]) for path in (run / "group1", run)]
+    assert set(logged[1]["task"]["episode_return"]) == {POINT, PLANE}
+    assert logged[1]["replay_transitions"] > logged[0]["replay_transitions"]
     own = [json.loads((run / name / "config.json").read_text())["agent"]["relevance"] for name in ("group1", "group2")]
     assert own == [[f"{POINT}=1"], [f"{PLANE}=2"]]
     code, out, err = command("train", *flags)  # nothing is left to do

@@ -2,20 +2,22 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from polytask.agents.config import BRCConfig
 from polytask.agents.factory import make_agent
-from polytask.runtime import storage
+from polytask.runtime import provenance, storage
 from polytask.runtime.config import GROUPED, MAY_CHANGE, TrainConfig, complete, to_json
-from polytask.runtime.folder import EVALUATIONS, RunFolder, read_jsonl
+from polytask.runtime.folder import EVALUATIONS, METRICS, RunFolder, read_jsonl
 from polytask.runtime.training import train
 from polytask.tasks.registry import resolve
 from polytask.tasks.relevance import within
 
 GROUPS = "groups.json"
+
+Records = Sequence[dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +55,8 @@ def members(groups: Sequence[Group]) -> str:
 
 
 def train_groups(config: TrainConfig, groups: list[Group], run: Path) -> bool:
-    """Trains each group's agent in `run`/group1 and so on, one after another; then `run` holds what they evaluated.
+    """Trains each group's agent in `run`/group1 and so on, one after another; then `run` holds what they evaluated and
+    logged.
 
     `config.tasks` are all tasks that are served. Goes on where it stopped. Returns and raises as `train`.
     """
@@ -61,12 +64,18 @@ def train_groups(config: TrainConfig, groups: list[Group], run: Path) -> bool:
     make_agent(config.agent, tasks)  # what cannot be says so before the first group has trained
     with RunFolder(run) as folder:
         folder.claim({**to_json(config, tasks), GROUPED: members(groups)}, MAY_CHANGE, _complete)
+        provenance.record(run)
         for name, group in group_runs(groups):
             if not train(_of_group(config, group), run / name):
                 return False
-        lines = [json.dumps(record) for record in _joined(groups, run, tasks.names)]
-        storage.replace(run / EVALUATIONS, "".join(f"{line}\n" for line in lines).encode())
+        write_jsonl(run / EVALUATIONS, _joined(groups, run, EVALUATIONS, tasks.names, _of_evaluations))
+        write_jsonl(run / METRICS, _joined(groups, run, METRICS, tasks.names, _of_metrics))
     return True
+
+
+def write_jsonl(file: Path, records: Iterable[dict[str, Any]]) -> None:
+    """A file of one JSON object per line, whole or not at all."""
+    storage.replace(file, "".join(f"{json.dumps(record)}\n" for record in records).encode())
 
 
 def _of_group(config: TrainConfig, group: Group) -> TrainConfig:
@@ -83,10 +92,29 @@ def _complete(content: dict[str, Any]) -> dict[str, Any]:
     return {**complete(content), **joins}
 
 
-def _joined(groups: list[Group], run: Path, names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Evaluations at the steps that all groups have, each task's taken from the group that serves it."""
+def _of_evaluations(records: Records) -> dict[str, Any]:
+    return {"episodes": records[0]["episodes"]}
+
+
+def _of_metrics(records: Records) -> dict[str, Any]:
+    """What one after another took together. Figures of the agents themselves, such as norms, stay in their runs."""
+    together: dict[str, Any] = {name: sum(r[name] for r in records) for name in ("replay_transitions", "replay_bytes")}
+    together["time"] = {part: sum(r["time"][part] for r in records) for part in records[0]["time"]}
+    rates = [r["steps_per_second"] for r in records]
+    together["steps_per_second"] = 1 / sum(1 / rate for rate in rates) if all(rates) else 0.0
+    together["peak_memory_bytes"] = max(r["peak_memory_bytes"] for r in records)
+    return together
+
+
+def _joined(
+    groups: list[Group], run: Path, file: str, names: tuple[str, ...], others: Callable[[Records], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The records at the steps that all groups have, each task's figures taken from the group that serves it.
+
+    - `others(records)`: what is said beside the tasks' figures and the seconds.
+    """
     found = {
-        group: {record["step"]: record for record in read_jsonl(run / name / EVALUATIONS)}
+        group: {record["step"]: record for record in read_jsonl(run / name / file)}
         for name, group in group_runs(groups)
     }
     steps = sorted(set.intersection(*(set(records) for records in found.values())))
@@ -99,5 +127,6 @@ def _joined(groups: list[Group], run: Path, names: tuple[str, ...]) -> list[dict
                 figures.setdefault(figure, {}).update({n: values[n] for n in group.serves if n in values})
         ordered = {figure: {n: values[n] for n in names if n in values} for figure, values in figures.items()}
         seconds = sum(record["seconds"] for _, record in parts)
-        joined.append({"step": step, "seconds": seconds, "episodes": parts[0][1]["episodes"], "task": ordered})
+        said = others([record for _, record in parts])
+        joined.append({"step": step, "seconds": seconds, **said, "task": ordered})
     return joined

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from polytask.runtime import storage
+from polytask.runtime import provenance, storage
 from polytask.runtime.config import GROUPED
-from polytask.runtime.folder import EVALUATIONS, RunFolder, read_jsonl
-from polytask.runtime.groups import GROUPS, Group, group_runs, members
+from polytask.runtime.folder import EVALUATIONS, METRICS, RunFolder, read_jsonl
+from polytask.runtime.groups import GROUPS, Group, group_runs, members, write_jsonl
 from polytask.supervised.config import MAY_CHANGE, RunConfig
 from polytask.supervised.loss import relevances
 from polytask.supervised.problem import Problem
@@ -36,18 +36,19 @@ def train_groups(config: RunConfig, problem: Problem, groups: Sequence[Group], r
         folder.claim({**to_json(config, chosen), GROUPED: members(groups)}, MAY_CHANGE, complete)
         content = {"groups": [dataclasses.asdict(group) for group in groups]}
         storage.replace(run / GROUPS, json.dumps(content, indent=2).encode())
+        provenance.record(run)
         for folder_name, group in group_runs(groups):
             own = dataclasses.replace(config, tasks=group.tasks, relevance=within(config.relevance, group.tasks))
             if not train(own, problem, run / folder_name):
                 return False
-        found = {group: read_jsonl(run / name / EVALUATIONS) for name, group in group_runs(groups)}
-        lines = [json.dumps(record) for record in joined(found, chosen.names)]
-        storage.replace(run / EVALUATIONS, "".join(f"{line}\n" for line in lines).encode())
+        for file in (EVALUATIONS, METRICS):
+            found = {group: read_jsonl(run / name / file) for name, group in group_runs(groups)}
+            write_jsonl(run / file, joined(found, chosen.names))
     return True
 
 
 def joined(found: dict[Group, list[dict[str, Any]]], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Evaluations at every step of any group, each task's from the group that serves it.
+    """Evaluations, or metrics, at every step of any group, each task's from the group that serves it.
 
     A group whose patience has run out keeps its last figures: what it has chosen stays chosen.
     """
