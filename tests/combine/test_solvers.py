@@ -66,16 +66,16 @@ def nearly_singular(tasks, trials):
 
 
 def test_the_interior_point_method_takes_over_where_pivots_fail():
-    cosines = np.stack([rows @ rows.T for rows in nearly_singular(20, 40)]).astype(np.float32)
+    cosines = np.stack([rows @ rows.T for rows in nearly_singular(40, 40)]).astype(np.float32)
     linears = -cosines[:, 0]
     x, residuals = solve_qp(cosines, linears)
     pivoted = jax.vmap(active_set)(jnp.asarray(cosines), jnp.asarray(linears), jnp.ones(linears.shape, bool))
     by_pivots = np.array([kkt(*problem) for problem in zip(cosines, linears, np.float64(pivoted), strict=True)])
     both = np.array([kkt(*problem) for problem in zip(cosines, linears, x, strict=True)])
     assert (by_pivots > 1e-6).any()
-    assert (by_pivots < 1e-6).sum() > 20
-    assert (both < 1e-6).all()
-    assert (residuals < 1e-6).all()
+    assert (by_pivots < 2e-7).sum() > 20
+    assert (both < 3e-7).all()
+    assert (residuals < 3e-7).all()
 
 
 @pytest.mark.parametrize("tasks", [1, 2, 5, 12, 64])

@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 PIVOTS = 3  # at most so many for each variable
 LEAST = 2e-7  # a slope below this is rounding
-FLAT = 1e-6  # a variable with less curvature than this, given the free ones, stays at zero
+FLAT = 1e-7  # for each variable: one with less curvature than this, given the free ones, stays at zero
 REFINEMENTS = 3
 
 
@@ -62,7 +62,7 @@ def active_set(
         negative = minimiser < 0
         # The share of the way at which each would turn negative; more than all of it for the others.
         reach = jnp.where(negative, x / jnp.where(negative, x - minimiser, 1.0), 2.0)
-        slope = jnp.where(active & ~free & (diagonal > FLAT), values, -1.0)
+        slope = jnp.where(active & ~free & (diagonal > FLAT * count), values, -1.0)
         inside = reach.min() > 1
         here = jnp.min(jnp.where(jnp.where(inside, slope == slope.max(), reach == reach.min()), number, count - 1))
         done = inside & (slope.max() <= LEAST)
