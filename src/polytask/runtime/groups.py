@@ -17,8 +17,6 @@ from polytask.tasks.relevance import within
 
 GROUPS = "groups.json"
 
-Records = Sequence[dict[str, Any]]
-
 
 @dataclasses.dataclass(frozen=True)
 class Group:
@@ -26,6 +24,9 @@ class Group:
 
     tasks: tuple[str, ...]
     serves: tuple[str, ...]
+
+
+Parts = Sequence[tuple[Group, dict[str, Any]]]  # each group's record of one step
 
 
 def read_groups(file: Path) -> list[Group]:
@@ -92,26 +93,27 @@ def _complete(content: dict[str, Any]) -> dict[str, Any]:
     return {**complete(content), **joins}
 
 
-def _of_evaluations(records: Records) -> dict[str, Any]:
-    return {"episodes": records[0]["episodes"]}
+def _of_evaluations(parts: Parts) -> dict[str, Any]:
+    return {"episodes": parts[0][1]["episodes"]}
 
 
-def _of_metrics(records: Records) -> dict[str, Any]:
-    """What one after another took together. Figures of the agents themselves, such as norms, stay in their runs."""
+def _of_metrics(parts: Parts) -> dict[str, Any]:
+    """What agents that trained one after another took. Figures of the agents, such as norms, stay in their runs."""
+    records = [record for _, record in parts]
     together: dict[str, Any] = {name: sum(r[name] for r in records) for name in ("replay_transitions", "replay_bytes")}
     together["time"] = {part: sum(r["time"][part] for r in records) for part in records[0]["time"]}
-    rates = [r["steps_per_second"] for r in records]
-    together["steps_per_second"] = 1 / sum(1 / rate for rate in rates) if all(rates) else 0.0
     together["peak_memory_bytes"] = max(r["peak_memory_bytes"] for r in records)
+    taken = sum(len(group.tasks) / max(r["steps_per_second"], 1e-9) for group, r in parts)  # by a step of every task
+    together["steps_per_second"] = sum(len(group.tasks) for group, _ in parts) / taken
     return together
 
 
 def _joined(
-    groups: list[Group], run: Path, file: str, names: tuple[str, ...], others: Callable[[Records], dict[str, Any]]
+    groups: list[Group], run: Path, file: str, names: tuple[str, ...], others: Callable[[Parts], dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """The records at the steps that all groups have, each task's figures taken from the group that serves it.
 
-    - `others(records)`: what is said beside the tasks' figures and the seconds.
+    - `others(parts)`: what is said beside the tasks' figures and the seconds.
     """
     found = {
         group: {record["step"]: record for record in read_jsonl(run / name / file)}
@@ -127,6 +129,5 @@ def _joined(
                 figures.setdefault(figure, {}).update({n: values[n] for n in group.serves if n in values})
         ordered = {figure: {n: values[n] for n in names if n in values} for figure, values in figures.items()}
         seconds = sum(record["seconds"] for _, record in parts)
-        said = others([record for _, record in parts])
-        joined.append({"step": step, "seconds": seconds, **said, "task": ordered})
+        joined.append({"step": step, "seconds": seconds, **others(parts), "task": ordered})
     return joined
