@@ -1,6 +1,5 @@
 """What this process may use of the machine, and how it takes memory."""
 
-import ctypes
 import os
 
 # glibc's malloc.h: the numbers of what `mallopt` sets.
@@ -21,6 +20,8 @@ def keep_freed_memory() -> bool:
     Settings of the user's own (MALLOC_..., GLIBC_TUNABLES) stay. To be called before there are threads: theirs would
     bring arenas of their own, which hold no more than 64 MB.
     """
+    import ctypes  # here, since the command line's help needs none of it
+
     mine = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
     mallopt = None if mine else getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:

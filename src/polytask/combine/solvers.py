@@ -173,12 +173,11 @@ def nonnegative_qp(
     start = _Point(ones, jnp.where(active, ones, 0.0), first, jnp.int32(0))
     end = jax.lax.while_loop(unfinished, advance, start)
 
-    def sharpen(round_and_best: tuple[Array, Solution]) -> tuple[Array, Solution]:
-        done, best = round_and_best
-        return done + 1, better(judge(_on_support(matrix, linear, best.x, active)), best)
+    def sharpen(_: Array, best: Solution) -> Solution:
+        return better(judge(_on_support(matrix, linear, best.x, active)), best)
 
     rounds = jnp.where(end.step == 0, 0, 2)  # what comes from pivots is sharp
-    _, best = jax.lax.while_loop(lambda state: state[0] < rounds, sharpen, (jnp.int32(0), end.best))
+    best = jax.lax.fori_loop(0, rounds, sharpen, end.best)
     return Solution(best.x * largest, best.residual)
 
 

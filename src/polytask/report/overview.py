@@ -120,8 +120,8 @@ def header(material: Material) -> str:
     ]
     notes = [f"{m.label}: {n}" if len(material.methods) > 1 else n for m in material.methods for n in m.notes]
     notes += [f"{r.name}: {n}" for m in material.methods for r in m.runs for n in r.notes]
-    joins = {m.label: m.runs[0].config["groups"] for m in material.methods if m.runs[0].config.get("groups")}
-    notes += [f"{label}: one model for each group of tasks: {joined}" for label, joined in joins.items()]
+    joined = [(m.label, m.runs[0].config.get("groups")) for m in material.methods]
+    notes += [f"{label}: one model for each group of tasks: {groups}" for label, groups in joined if groups]
     listed = "".join(f"<li>{escape(n)}</li>" for n in notes)
     return (
         f'<header><p class="over">polytask report · {escape(" · ".join(p for p in parts if p))}</p>'

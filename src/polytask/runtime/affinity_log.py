@@ -1,6 +1,5 @@
 """affinity.jsonl of a run folder: what tasks did to each other, one line per period, measure and part."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -8,8 +7,7 @@ from typing import Any
 
 from polytask.affinity import record
 from polytask.affinity.record import Record
-from polytask.runtime import storage
-from polytask.runtime.folder import AFFINITY, RunFolderError, read_jsonl
+from polytask.runtime.folder import AFFINITY, RunFolderError, read_jsonl, write_jsonl
 from polytask.runtime.loggers import append
 
 
@@ -54,7 +52,7 @@ def reopen(run: Path) -> None:
     lines = read_jsonl(file)
     kept = [line for line in lines if "until" not in line]
     if len(kept) < len(lines):
-        storage.replace(file, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        write_jsonl(file, kept)
 
 
 def read_affinity(run: Path) -> tuple[list[Record], int | None, list[int]]:

@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -101,7 +101,7 @@ class RunFolder:
             if file.exists():
                 kept = [line for line in read_jsonl(file) if line.get("step", 0) <= step]
                 try:
-                    storage.replace(file, "".join(json.dumps(line) + "\n" for line in kept).encode())
+                    write_jsonl(file, kept)
                 except OSError as error:
                     raise RunFolderError(storage.reason(error, self.path, file.stat().st_size)) from error
 
@@ -161,6 +161,11 @@ class RunFolder:
             raise RunFolderError(
                 f"{self.path} holds files ({', '.join(sorted(foreign)[:3])}) but no run; name a new or empty folder"
             )
+
+
+def write_jsonl(file: Path, records: Iterable[dict[str, Any]]) -> None:
+    """A file of one JSON object per line, replaced as a whole. Raises OSError."""
+    storage.replace(file, "".join(json.dumps(record) + "\n" for record in records).encode())
 
 
 def read_jsonl(file: Path) -> list[dict[str, Any]]:

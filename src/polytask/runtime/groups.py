@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from polytask.agents.config import BRCConfig
 from polytask.agents.factory import make_agent
 from polytask.runtime import provenance, storage
 from polytask.runtime.config import GROUPED, MAY_CHANGE, TrainConfig, complete, to_json
-from polytask.runtime.folder import EVALUATIONS, METRICS, RunFolder, read_jsonl
+from polytask.runtime.folder import EVALUATIONS, METRICS, RunFolder, read_jsonl, write_jsonl
 from polytask.runtime.training import train
 from polytask.tasks.registry import resolve
 from polytask.tasks.relevance import within
@@ -74,11 +74,6 @@ def train_groups(config: TrainConfig, groups: list[Group], run: Path) -> bool:
     return True
 
 
-def write_jsonl(file: Path, records: Iterable[dict[str, Any]]) -> None:
-    """A file of one JSON object per line, whole or not at all."""
-    storage.replace(file, "".join(f"{json.dumps(record)}\n" for record in records).encode())
-
-
 def _of_group(config: TrainConfig, group: Group) -> TrainConfig:
     """The configuration of a group's own run."""
     agent = config.agent
@@ -91,6 +86,15 @@ def _complete(content: dict[str, Any]) -> dict[str, Any]:
     """As `complete`, for the run that joins groups."""
     joins = {GROUPED: content.pop(GROUPED)} if GROUPED in content else {}
     return {**complete(content), **joins}
+
+
+def task_figures(parts: Parts, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Each task's figures from the group that serves it, in the order of `names`."""
+    figures: dict[str, dict[str, Any]] = {}
+    for group, record in parts:
+        for figure, values in record["task"].items():
+            figures.setdefault(figure, {}).update({n: values[n] for n in group.serves if n in values})
+    return {figure: {n: values[n] for n in names if n in values} for figure, values in figures.items()}
 
 
 def _of_evaluations(parts: Parts) -> dict[str, Any]:
@@ -123,11 +127,6 @@ def _joined(
     joined = []
     for step in steps:
         parts = [(group, records[step]) for group, records in found.items()]
-        figures: dict[str, dict[str, Any]] = {}
-        for group, record in parts:
-            for figure, values in record["task"].items():
-                figures.setdefault(figure, {}).update({n: values[n] for n in group.serves if n in values})
-        ordered = {figure: {n: values[n] for n in names if n in values} for figure, values in figures.items()}
         seconds = sum(record["seconds"] for _, record in parts)
-        joined.append({"step": step, "seconds": seconds, **others(parts), "task": ordered})
+        joined.append({"step": step, "seconds": seconds, **others(parts), "task": task_figures(parts, names)})
     return joined

@@ -8,8 +8,8 @@ from typing import Any
 
 from polytask.runtime import provenance, storage
 from polytask.runtime.config import GROUPED
-from polytask.runtime.folder import EVALUATIONS, METRICS, RunFolder, read_jsonl
-from polytask.runtime.groups import GROUPS, Group, group_runs, members, write_jsonl
+from polytask.runtime.folder import EVALUATIONS, METRICS, RunFolder, read_jsonl, write_jsonl
+from polytask.runtime.groups import GROUPS, Group, group_runs, members, task_figures
 from polytask.supervised.config import MAY_CHANGE, RunConfig
 from polytask.supervised.loss import relevances
 from polytask.supervised.problem import Problem
@@ -54,14 +54,10 @@ def joined(found: dict[Group, list[dict[str, Any]]], names: Sequence[str]) -> li
     """
     records: list[dict[str, Any]] = []
     for step in sorted({record["step"] for own in found.values() for record in own}):
-        latest = {group: [r for r in own if r["step"] <= step] for group, own in found.items()}
-        if not all(latest.values()):
+        so_far = {group: [r for r in own if r["step"] <= step] for group, own in found.items()}
+        if not all(so_far.values()):
             continue
-        figures: dict[str, dict[str, float]] = {}
-        for group, own in latest.items():
-            for figure, values in own[-1]["task"].items():
-                figures.setdefault(figure, {}).update({name: values[name] for name in group.serves})
-        ordered = {figure: {name: values[name] for name in names} for figure, values in figures.items()}
-        seconds = sum(own[-1]["seconds"] for own in latest.values())
-        records.append({"step": step, "seconds": seconds, "task": ordered})
+        latest = [(group, own[-1]) for group, own in so_far.items()]
+        seconds = sum(record["seconds"] for _, record in latest)
+        records.append({"step": step, "seconds": seconds, "task": task_figures(latest, names)})
     return records
