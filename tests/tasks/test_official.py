@@ -123,7 +123,7 @@ def test_envpool_agrees_on_metaworld_where_the_list_says_so(task):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", [*dmc.SETS["dmc/dogs"], *dmc.SETS["dmc/humanoids"], "cartpole-swingup", "cheetah-run"])
+@pytest.mark.parametrize("task", [*dmc.GROUPS["dogs"], *dmc.GROUPS["humanoids"], "cartpole-swingup", "cheetah-run"])
 def test_envpool_agrees_on_the_suite(task):
     need("dm_control")
     assert not parity_of(f"dmc/{task}").differs()

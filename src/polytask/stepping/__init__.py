@@ -4,25 +4,18 @@ from typing import Literal
 
 from polytask.stepping.base import Engine, Stepper, StepResult, TaskFailure
 from polytask.tasks.spec import TaskSet, TaskSpec
+from polytask.tasks.suites import suite_of
 
 __all__ = ["StepResult", "Stepper", "TaskFailure", "make_stepper"]
 
 
 def _build(kind: str, tasks: dict[int, TaskSpec]) -> Engine:
     if kind == "envpool":
-        for spec in tasks.values():
-            if spec.suite == "gym":
-                raise ValueError(f"task '{spec.name}' is not stepped by EnvPool; take --engine auto")
-            if spec.reward_version == "v1":
-                raise ValueError(f"task '{spec.name}': EnvPool has no v1 rewards; take --engine auto")
         from polytask.stepping.envpool import EnvPoolEngine
 
         return EnvPoolEngine(tasks)
-    from polytask.tasks.official import require
-
     for spec in tasks.values():
-        if spec.suite != "gym":
-            require(spec)
+        suite_of(spec).require(spec.name)
     if kind == "process":
         from polytask.stepping.process import ProcessEngine
 
@@ -41,7 +34,7 @@ def make_stepper(
     the goals of tasks whose goals are "fixed": the same for training and evaluation of a run.
 
     Raises:
-        ModuleNotFoundError: a task needs its official package, which is not installed; says how to install it.
+        ModuleNotFoundError: a task needs a package that is not installed; says how to install it.
         ValueError: "envpool" was asked for, and EnvPool cannot step one of the tasks.
     """
     from polytask.stepping.stepper import EngineStepper

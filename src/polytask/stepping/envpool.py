@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Float32
 
 from polytask.stepping.base import Faults, StepResult
-from polytask.tasks import dmc, metaworld
-from polytask.tasks.adapter import wrong_shape
+from polytask.tasks.contract import wrong_shape
 from polytask.tasks.spec import TaskSpec
+from polytask.tasks.suite import EnvPoolTask
+from polytask.tasks.suites import suite_of
 
 
 def _import_envpool() -> Any:
@@ -30,14 +31,12 @@ def _import_envpool() -> Any:
         del sys.modules[suite]
 
 
-def _make(spec: TaskSpec, seed: int) -> Any:
-    envpool = _import_envpool()
-    suite, task = spec.name.split("/", 1)
-    common = {"env_type": "gymnasium", "num_envs": 1, "num_threads": 1, "seed": seed, "max_episode_steps": spec.horizon}
-    if suite == "metaworld":
-        # Without this the goal is left out of the observation.
-        return envpool.make(metaworld.envpool_id(task), partially_observable=False, **common)
-    return envpool.make(dmc.envpool_id(task), **common)
+def _asked_for(spec: TaskSpec) -> EnvPoolTask:
+    """How EnvPool is asked for a task; raises ValueError for one that it has not."""
+    envpool = suite_of(spec).envpool
+    if envpool is None:
+        raise ValueError(f"task '{spec.name}' is not stepped by EnvPool; take --engine auto")
+    return envpool(spec)
 
 
 class Pool:
@@ -49,16 +48,20 @@ class Pool:
 
     def __init__(self, spec: TaskSpec, seed: int) -> None:
         self.spec, self._seed = spec, seed
-        suite, task = spec.name.split("/", 1)
-        self._entries = dmc.LAYOUTS[task].entries if suite == "dmc" else None
-        self._pool = _make(spec, seed)
+        self._asked = _asked_for(spec)
+        self._pool = self._make()
         self._action_type = self._pool.action_space.dtype
         self._pool.async_reset()
 
+    def _make(self) -> Any:
+        horizon = self.spec.horizon
+        common = {"env_type": "gymnasium", "num_envs": 1, "num_threads": 1, "max_episode_steps": horizon}
+        return _import_envpool().make(self._asked.id, **self._asked.arguments, **common, seed=self._seed)
+
     def _flat(self, observation: Any) -> np.ndarray:
-        if self._entries is None:
+        if self._asked.entries is None:
             return observation[0]
-        return np.concatenate([observation[entry].ravel() for entry in self._entries])
+        return np.concatenate([observation[entry].ravel() for entry in self._asked.entries])
 
     def first(self) -> np.ndarray:
         """The observation after the reset that is under way; raises ValueError if it is not of the TaskSpec's size."""
@@ -81,7 +84,7 @@ class Pool:
         if self.spec.goals == "fixed":
             # EnvPool draws a goal at each reset and cannot be told which: only a new pool draws the same one again.
             self._pool.close()
-            self._pool = _make(self.spec, self._seed)
+            self._pool = self._make()
             self._pool.async_reset()
         else:
             # EnvPool resets at the step after the last one, and ignores that step's action.
@@ -95,11 +98,14 @@ class EnvPoolEngine:
     """Steps tasks in EnvPool.
 
     It reports no faults: EnvPool's environments are C++ inside this process, so that one that dies takes it along.
+    Raises ValueError for a task that EnvPool has not.
     """
 
     def __init__(self, tasks: Mapping[int, TaskSpec]) -> None:
         self.rows: Sequence[int] = tuple(tasks)
         self._specs = dict(tasks)
+        for spec in tasks.values():
+            _asked_for(spec)
         self._pools: dict[int, Pool] = {}
 
     def start(self, seeds: Mapping[int, int], out: Float32[np.ndarray, "tasks observations"]) -> Faults:

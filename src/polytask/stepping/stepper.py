@@ -14,6 +14,7 @@ from polytask.tasks.spec import TaskSet
 MAX_RESTARTS = 3
 """More restarts of one task than this, within RESTART_WINDOW vector steps, are a failure."""
 RESTART_WINDOW = 1000
+_REMEDY = "an environment has to give finite numbers: end the episode (terminated) where its simulation breaks down"
 
 
 class EngineStepper:
@@ -122,4 +123,4 @@ class EngineStepper:
         row = int(rows[0])
         where = "" if values.ndim == 1 else f" in entries {entries[rows == row].tolist()}"
         found = values[row] if values.ndim == 1 else values[row, entries[0]]
-        raise TaskFailure(self.tasks.names[row], self._step, f"its {what} is not finite ({found}{where})")
+        raise TaskFailure(self.tasks.names[row], self._step, f"its {what} is not finite ({found}{where}); {_REMEDY}")

@@ -1,9 +1,14 @@
 """The DeepMind Control suite; its observation dictionaries are flattened in the suite's own order."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from polytask.tasks.options import TaskOptions
 from polytask.tasks.spec import TaskSpec
+from polytask.tasks.suite import EnvPoolTask, Suite
+
+if TYPE_CHECKING:
+    import gymnasium
 
 HORIZON = 1000
 
@@ -69,9 +74,9 @@ LAYOUTS = {
 
 TASKS = tuple(LAYOUTS)
 
-SETS = {
-    "dmc/dogs": ("dog-stand", "dog-walk", "dog-trot", "dog-run"),
-    "dmc/humanoids": ("humanoid-stand", "humanoid-walk", "humanoid-run"),
+GROUPS = {
+    "dogs": ("dog-stand", "dog-walk", "dog-trot", "dog-run"),
+    "humanoids": ("humanoid-stand", "humanoid-walk", "humanoid-run"),
 }
 
 OFFICIAL_ONLY = frozenset({"cartpole-two_poles", "cartpole-three_poles", "quadruped-escape"})
@@ -94,13 +99,12 @@ def split(task: str) -> tuple[str, str]:
     return domain, name
 
 
-def spec(name: str, options: TaskOptions) -> TaskSpec:
+def spec(task: str, options: TaskOptions) -> TaskSpec:
     """The facts of `dmc/<domain>-<task>`; needs no simulator."""
-    task = name.removeprefix("dmc/")
     bounds = _action_bounds(task)
     horizon = options.horizon or HORIZON
     return TaskSpec(
-        name=name,
+        name=f"dmc/{task}",
         suite="dmc",
         observation_dim=LAYOUTS[task].observation_dim,
         action_low=tuple(low for low, _ in bounds),
@@ -117,3 +121,21 @@ def envpool_id(task: str) -> str:
     """EnvPool's name of a task, such as "BallInCupCatch-v1" for "ball_in_cup-catch"."""
     words = "_".join(split(task)).split("_")
     return "".join(word[:1].upper() + word[1:] for word in words) + "-v1"
+
+
+def _build(spec: TaskSpec, seed: int, render: bool) -> "gymnasium.Env":
+    from polytask.tasks.official import dmc_env
+
+    return dmc_env(spec, seed, render)
+
+
+SUITE = Suite(
+    name="dmc",
+    spec=spec,
+    build=_build,
+    tasks=TASKS,
+    groups=GROUPS,
+    package="dm_control",
+    install="pip install 'polytask[official]'",
+    envpool=lambda spec: EnvPoolTask(envpool_id(spec.task), entries=LAYOUTS[spec.task].entries),
+)

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from polytask.tasks.options import TaskOptions
 from polytask.tasks.spec import TaskSpec, UnknownTaskError
+from polytask.tasks.suite import Suite
 
 # Packages that register ids when they are imported: how their ids begin, and the command that installs them.
 _PLUGINS = {
@@ -81,12 +80,7 @@ def _factory(name: str) -> tuple[Callable[..., Any], int | None]:
     return make, gymnasium.spec(identifier).max_episode_steps
 
 
-def build(name: str, render: bool) -> Any:
-    """The environment itself, as its author made it.
-
-    Raises UnknownTaskError, or ModuleNotFoundError with the command that installs what is missing; what an environment
-    raises while it is built is raised as a RuntimeError that names the task.
-    """
+def _make(name: str, render: bool) -> Any:
     make, _ = _factory(name)
     try:
         return make(render_mode="rgb_array") if render else make()
@@ -94,82 +88,29 @@ def build(name: str, render: bool) -> Any:
         raise RuntimeError(f"task '{name}' could not be built: {type(error).__name__}: {error}") from error
 
 
-def _action_bounds(name: str, space: Any) -> tuple[np.ndarray, np.ndarray]:
-    import gymnasium
+def build(spec: TaskSpec, seed: int, render: bool) -> Any:
+    """The environment itself, as its author made it.
 
-    if not isinstance(space, gymnasium.spaces.Box):
-        raise ValueError(
-            f"task '{name}' has actions {space}, but polytask's agents act in continuous boxes; wrap it in a callable "
-            "that turns a Box action into one of these, and name that: gym/<module>:<callable>"
-        )
-    if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
-        raise ValueError(
-            f"task '{name}' has unbounded actions {space}; wrap it in a callable with finite bounds "
-            "(gymnasium.wrappers.RescaleAction, ClipAction), and name that: gym/<module>:<callable>"
-        )
-    return np.ravel(space.low).astype(float), np.ravel(space.high).astype(float)
+    Raises UnknownTaskError, or ModuleNotFoundError with the command that installs what is missing; what an environment
+    raises while it is built is raised as a RuntimeError that names the task.
+    """
+    return _make(spec.name, render)
 
 
-def _own_horizon(env: Any) -> int | None:
-    """The horizon that an environment brings along: in its spec, or in a TimeLimit around it."""
-    import gymnasium
-
-    if env.spec is not None and env.spec.max_episode_steps is not None:
-        return env.spec.max_episode_steps
-    while isinstance(env, gymnasium.Wrapper):
-        if isinstance(env, gymnasium.wrappers.TimeLimit):
-            return env._max_episode_steps
-        env = env.env
-    return None
-
-
-def _reports_success(env: Any, low: np.ndarray, high: np.ndarray) -> bool:
-    """Whether `info` holds success: found out by taking one step, since no space declares it."""
-    _, first = env.reset(seed=0)
-    space = env.action_space
-    _, _, _, _, info = env.step(((low + high) / 2).reshape(space.shape).astype(space.dtype))
-    return bool({"success", "is_success"} & {*first, *info})
-
-
-def spec(name: str, options: TaskOptions) -> TaskSpec:
+def spec(task: str, options: TaskOptions) -> TaskSpec:
     """The facts of `gym/<id>`, `gym/<module>:<id>` or `gym/<module>:<callable>`, from an environment built for it.
 
     Raises:
         UnknownTaskError: no such id; the message names the nearest ones.
         ModuleNotFoundError: the id belongs to a package that is not installed; the message says how to install it.
-        ValueError: the actions are not a bounded box, the observations cannot be flattened, or no horizon is known.
+        ValueError: the environment does not fit; see `polytask.tasks.probe.spec_of`.
         RuntimeError: the environment raised while it was built.
     """
-    import gymnasium
+    from polytask.tasks.probe import spec_of
 
+    name = f"gym/{task}"
     _, registered = _factory(name)
-    env = build(name, render=False)
-    try:
-        low, high = _action_bounds(name, env.action_space)
-        horizon = options.horizon or registered or _own_horizon(env)
-        if horizon is None:
-            raise ValueError(
-                f"task '{name}' does not say how long its episodes are: wrap it in gymnasium.wrappers.TimeLimit, or "
-                "give all tasks of the run a horizon with --task.horizon"
-            )
-        try:
-            observation_dim = gymnasium.spaces.flatdim(env.observation_space)
-        except (NotImplementedError, ValueError) as error:
-            raise ValueError(f"task '{name}': its observations cannot be flattened: {error}") from error
-        success = _reports_success(env, low, high)
-    finally:
-        env.close()
-    return TaskSpec(
-        name=name,
-        suite="gym",
-        observation_dim=observation_dim,
-        action_low=tuple(low.tolist()),
-        action_high=tuple(high.tolist()),
-        horizon=horizon,
-        discount=options.discount,
-        success="any-step" if success else "none",
-        engine="serial",
-    )
+    return spec_of(name, _make(name, render=False), options, registered)
 
 
 def catalogue(pattern: str, options: TaskOptions) -> list[TaskSpec]:
@@ -179,8 +120,11 @@ def catalogue(pattern: str, options: TaskOptions) -> list[TaskSpec]:
         name = f"gym/{identifier}"
         if fnmatch.fnmatchcase(name, pattern) or pattern in name:
             try:
-                specs.append(spec(name, options))
+                specs.append(spec(identifier, options))
             except (ValueError, RuntimeError, ModuleNotFoundError):
                 # Discrete, without a horizon, or in need of a package: not something to train on here.
                 continue
     return specs
+
+
+SUITE = Suite(name="gym", spec=spec, build=build, search=catalogue)

@@ -1,7 +1,13 @@
 """Meta-World: fifty manipulation tasks of one robot arm, observed with the goal in sight."""
 
+from typing import TYPE_CHECKING
+
 from polytask.tasks.options import TaskOptions
 from polytask.tasks.spec import TaskSpec
+from polytask.tasks.suite import EnvPoolTask, Suite
+
+if TYPE_CHECKING:
+    import gymnasium
 
 HORIZON = 200
 """As in the published BRC runs; Meta-World's own default is 500."""
@@ -94,7 +100,7 @@ MT25 = (
     "dial-turn-v3",
 )
 
-SETS = {"metaworld/mt10": MT10, "metaworld/mt25": MT25, "metaworld/mt50": TASKS}
+GROUPS = {"mt10": MT10, "mt25": MT25, "mt50": TASKS}
 
 OFFICIAL_ONLY = frozenset(
     {
@@ -114,13 +120,12 @@ OFFICIAL_ONLY = frozenset(
 """Where EnvPool 1.2.5 differs from metaworld 3.1.1: found by benchmarks/parity.py, shown in docs/tasks.md."""
 
 
-def spec(name: str, options: TaskOptions) -> TaskSpec:
+def spec(task: str, options: TaskOptions) -> TaskSpec:
     """The facts of `metaworld/<task>`; needs no simulator."""
-    task = name.removeprefix("metaworld/")
     # EnvPool implements the v2 rewards alone.
     official = task in OFFICIAL_ONLY or options.reward_version == "v1"
     return TaskSpec(
-        name=name,
+        name=f"metaworld/{task}",
         suite="metaworld",
         observation_dim=OBSERVATION_DIM,
         action_low=(-1.0,) * ACTION_DIM,
@@ -138,3 +143,28 @@ def envpool_id(task: str) -> str:
     """EnvPool's name of a task, such as "MetaWorld/DoorOpen-v3" for "door-open-v3"."""
     words, version = task.rsplit("-", 1)
     return f"MetaWorld/{''.join(word.capitalize() for word in words.split('-'))}-{version}"
+
+
+def _build(spec: TaskSpec, seed: int, render: bool) -> "gymnasium.Env":
+    from polytask.tasks.official import metaworld_env
+
+    return metaworld_env(spec, render)
+
+
+def _envpool(spec: TaskSpec) -> EnvPoolTask:
+    if spec.reward_version == "v1":
+        raise ValueError(f"task '{spec.name}': EnvPool has no v1 rewards; take --engine auto")
+    # Without the argument the goal is left out of the observation.
+    return EnvPoolTask(envpool_id(spec.task), {"partially_observable": False})
+
+
+SUITE = Suite(
+    name="metaworld",
+    spec=spec,
+    build=_build,
+    tasks=TASKS,
+    groups=GROUPS,
+    package="metaworld",
+    install="pip install 'polytask[official]'",
+    envpool=_envpool,
+)

@@ -1,7 +1,6 @@
 """The official simulators as Gymnasium environments; they come with the extra `official`."""
 
 import contextlib
-import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -13,20 +12,6 @@ import numpy as np
 from polytask.tasks import dmc
 from polytask.tasks.draws import StdRandom
 from polytask.tasks.spec import TaskSpec
-
-_PACKAGES = {"metaworld": "metaworld", "dmc": "dm_control"}
-
-
-def require(spec: TaskSpec) -> None:
-    """Raises ModuleNotFoundError, with the command that helps, if the task's official package is not installed."""
-    package = _PACKAGES[spec.suite]
-    if importlib.util.find_spec(package) is None:
-        raise ModuleNotFoundError(
-            f"task '{spec.name}' is stepped by the official package '{package}', which is not installed: "
-            "pip install 'polytask[official]'. EnvPool has the task too, but differs from the official one "
-            "(docs/tasks.md): --engine envpool takes it at your own risk.",
-            name=package,
-        )
 
 
 def _render_off_screen() -> None:
@@ -84,7 +69,7 @@ def metaworld_env(spec: TaskSpec, render: bool) -> gymnasium.Env:
         _render_off_screen()
     from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 
-    kind = ALL_V3_ENVIRONMENTS[spec.name.removeprefix("metaworld/")]
+    kind = ALL_V3_ENVIRONMENTS[spec.task]
     view: dict[str, Any] = {"render_mode": "rgb_array", "camera_name": "corner2"} if render else {}
     env: Any = kind(reward_function_version=spec.reward_version, **view)
     env._partially_observable = False
@@ -100,7 +85,7 @@ class _Dmc(gymnasium.Env):
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012 (Gymnasium's own convention)
 
     def __init__(self, spec: TaskSpec, seed: int, render: bool) -> None:
-        task = spec.name.removeprefix("dmc/")
+        task = spec.task
         # The suite draws the terrain of this one into an OpenGL context, rendered or not.
         if render or task == "quadruped-escape":
             _render_off_screen()

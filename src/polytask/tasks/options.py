@@ -11,6 +11,9 @@ class TaskOptions:
     `horizon` is in environment steps; None takes the suite's own. `goals` and `reward_version` are Meta-World's and
     change nothing elsewhere: "varying" draws a goal anew for each episode, "fixed" freezes one goal (and one initial
     state) per task for the whole run. `discount` is per environment step.
+
+    A new option is a field here, which makes it a flag, and its use in the `spec` of the suites that heed it; what
+    their `build` has to know of it, they put into `TaskSpec.choices`, which is saved and shown with the task.
     """
 
     horizon: int | None = None

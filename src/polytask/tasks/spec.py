@@ -14,6 +14,10 @@ class UnknownTaskError(ValueError):
 
     def __init__(self, name: str, known: Sequence[str], hint: str = "") -> None:
         close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        if "/" not in name:  # "mt10" is meant to be "metaworld/mt10"
+            bare = {full.rpartition("/")[2]: full for full in known}
+            bare_close = difflib.get_close_matches(name, bare, n=2, cutoff=0.6)
+            close = list(dict.fromkeys([*(bare[match] for match in bare_close), *close]))[:3]
         nearest = f" Did you mean {' or '.join(close)}?" if close else ""
         super().__init__(f"unknown task '{name}'.{nearest}{' ' + hint if hint else ''}")
 
@@ -26,10 +30,11 @@ class TaskSpec:
     "any-step" means that it counts as a success if the simulator reports success at any step of it; "none" that the
     task has no such notion and is judged by its return. `score_range` holds the returns that map to the normalised
     scores 0 and 1. `engine` is what steps the task unless a person asks for another one.
+    `choices` holds, by name, what else of the `TaskOptions` its suite heeds.
     """
 
     name: str
-    suite: Literal["metaworld", "dmc", "gym", "problems"]
+    suite: str
     observation_dim: int
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
@@ -40,6 +45,22 @@ class TaskSpec:
     reward_version: str | None = None
     goals: Literal["varying", "fixed"] | None = None
     engine: Literal["envpool", "process", "serial"] = "serial"
+    choices: tuple[tuple[str, str | int | float | bool], ...] = ()
+
+    def __post_init__(self) -> None:
+        # JSON keeps no tuples.
+        object.__setattr__(self, "choices", tuple((name, value) for name, value in self.choices))
+
+    @property
+    def task(self) -> str:
+        """The name without its suite: "reach-v3" of "metaworld/reach-v3"."""
+        return self.name.partition("/")[2]
+
+    @property
+    def variant(self) -> dict[str, str | int | float | bool]:
+        """What was chosen among the forms that the task has; empty for a task of one form."""
+        named = {"goals": self.goals, "reward_version": self.reward_version}
+        return {name: value for name, value in named.items() if value is not None} | dict(self.choices)
 
     @property
     def action_dim(self) -> int:

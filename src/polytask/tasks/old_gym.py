@@ -1,0 +1,47 @@
+"""Environments of Gym before 0.26, as Gymnasium's."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+
+def _space(space: Any) -> gymnasium.Space:
+    if isinstance(space, gymnasium.Space):
+        return space
+    if isinstance(getattr(space, "spaces", None), Mapping):
+        return gymnasium.spaces.Dict({name: _space(part) for name, part in space.spaces.items()})
+    if hasattr(space, "low") and hasattr(space, "high"):
+        return gymnasium.spaces.Box(space.low, space.high, dtype=space.dtype)
+    raise ValueError(f"the space {space} is neither a Box nor a Dict of them; give the environment gymnasium.spaces")
+
+
+class OldGym(gymnasium.Env):
+    """An environment of the old interface as one of Gymnasium's.
+
+    Old is: `seed(seed)`, `reset()` that gives the observation alone, `step(action)` that gives observation, reward,
+    done, info, and `render(mode=...)`. An end is a truncation where `info` has "TimeLimit.truncated", as Gym's own time
+    limit says it, and a terminal state otherwise. (Shimmy's wrapper of this kind needs NumPy below 2.)
+    """
+
+    def __init__(self, env: Any, render_mode: str | None = None) -> None:
+        self.old, self.render_mode = env, render_mode
+        self.metadata = {"render_modes": ["rgb_array"]}
+        self.observation_space, self.action_space = _space(env.observation_space), _space(env.action_space)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        if seed is not None and hasattr(self.old, "seed"):
+            self.old.seed(seed)
+        return self.old.reset(), {}
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        observation, reward, done, info = self.old.step(action)
+        truncated = bool(info.get("TimeLimit.truncated", False))
+        return observation, reward, bool(done) and not truncated, bool(done) and truncated, info
+
+    def render(self) -> np.ndarray:
+        return self.old.render(mode=self.render_mode)
+
+    def close(self) -> None:
+        self.old.close()
