@@ -121,3 +121,99 @@ class Goal(Counter):
 
     def _observe(self, action):
         return {"state": super()._observe(action), "goal": np.full((2, 2), 0.5, np.float32)}
+
+
+class OldInterface:
+    """As environments were before Gym 0.26: no seed in reset, four values from step."""
+
+    def __init__(self) -> None:
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float64)
+        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float64)
+        self.closed = False
+
+    def seed(self, seed):
+        self._generator = np.random.default_rng(seed)
+
+    def reset(self):
+        self._steps = 0
+        return self._generator.uniform(size=3)
+
+    def step(self, action):
+        self._steps += 1
+        ended = self._steps == 3
+        return np.zeros(3), 1.0, ended, {"TimeLimit.truncated": True} if ended else {}
+
+    def render(self, mode):
+        return np.zeros((4, 4, 3), np.uint8)
+
+    def close(self):
+        self.closed = True
+
+
+class Wrong(Counter):
+    """Returns, from reset or step, what `change` makes of it."""
+
+    def __init__(self, at, change) -> None:
+        super().__init__()
+        self._at, self._change = at, change
+
+    def reset(self, *, seed=None, options=None):
+        result = super().reset(seed=seed, options=options)
+        return self._change(result) if self._at == "reset" else result
+
+    def step(self, action):
+        result = super().step(action)
+        return self._change(result) if self._at == "step" else result
+
+
+def _wrong(at, change):
+    return lambda **kwargs: gymnasium.wrappers.TimeLimit(Wrong(at, change), 50)
+
+
+def _swap(position, value):
+    return lambda result: (*result[:position], value, *result[position + 1 :])
+
+
+four_values = _wrong("step", lambda result: (*result[:3], result[4]))
+no_info = _wrong("reset", lambda result: result[0])
+pair_observation = _wrong("reset", lambda result: (0.0, 1.0))
+dict_of_values = _wrong("step", lambda result: {"observation": result[0]})
+reward_none = _wrong("step", _swap(1, None))
+reward_array = _wrong("step", _swap(1, np.zeros(2)))
+info_none = _wrong("step", _swap(4, None))
+text_observation = _wrong("step", _swap(0, "here"))
+no_observation = _wrong("reset", _swap(0, None))
+wide_observation = _wrong("step", _swap(0, np.zeros((2, 3))))
+
+
+def reward_of_one_entry(**kwargs):
+    return _wrong("step", _swap(1, np.array([1.5])))()
+
+
+class NoSeed(Counter):
+    """A reset of the old kind in an otherwise new environment."""
+
+    def reset(self):
+        return super().reset()
+
+
+def no_seed(**kwargs):
+    return gymnasium.wrappers.TimeLimit(NoSeed(), 50)
+
+
+def old(**kwargs):
+    return OldInterface()
+
+
+def old_wrapped(render_mode=None, **kwargs):
+    from polytask.tasks import OldGym
+
+    return gymnasium.wrappers.TimeLimit(OldGym(OldInterface(), render_mode), 50)
+
+
+class NoSpaces(gymnasium.Env):
+    """An environment that forgot its spaces."""
+
+
+def no_spaces(**kwargs):
+    return NoSpaces()

@@ -92,6 +92,7 @@ def facts_table(rows: Sequence[tuple[str, "TaskSpec"]]) -> "Table":
     for label, spec in rows:
         sizes = [str(size) for size in (spec.observation_dim, spec.action_dim, spec.horizon)]
         judged = "success" if spec.success != "none" else "return"
-        variant = ", ".join(fact for fact in (spec.goals, spec.reward_version) if fact)
+        chosen = [spec.goals, spec.reward_version, *(f"{name}={value}" for name, value in spec.choices)]
+        variant = ", ".join(fact for fact in chosen if fact)
         table.add_row(*map(Text, (label, *sizes, judged, spec.engine, variant)))
     return table

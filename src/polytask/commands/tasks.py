@@ -23,25 +23,33 @@ def _tasks(pattern: _Pattern = None, /) -> int:
     `polytask tasks problems` lists the problems to learn from data.
 
     Args:
-        pattern: A part of the name, a shell pattern ('dmc/*-run'), a set (metaworld/mt10), gym/<part of an id>;
-            problems, or the name of one.
+        pattern: A part of the name, a shell pattern ('dmc/*-run'), a group (metaworld/mt10, or mt10 alone),
+            gym/<part of an id>; problems, or the name of one.
     """
     if pattern is not None and f"{pattern}/".startswith(PREFIX):
         return _problems(pattern.removeprefix(PREFIX.rstrip("/")).lstrip("/"))
     from rich.console import Console
 
     from polytask.commands.shared import facts_table
-    from polytask.tasks.registry import catalogue, named_sets
+    from polytask.tasks.registry import catalogue, known_names, matches, named_sets
+    from polytask.tasks.spec import did_you_mean
 
     found = catalogue(pattern)
-    if not found:
-        raise ValueError(f"no task matches '{pattern}'; `polytask tasks` lists all, gym/<id> names a Gymnasium task")
+    groups = {name: members for name, members in named_sets().items() if matches(name, pattern)}
+    if not found and not groups:
+        nearest = did_you_mean(pattern or "", known_names())
+        raise ValueError(
+            f"no task matches '{pattern}'.{nearest} `polytask tasks` lists all, gym/<id> names a Gymnasium task"
+        )
     console = Console()
-    console.print(facts_table([(spec.name, spec) for spec in found]))
+    if found:
+        console.print(facts_table([(spec.name, spec) for spec in found]))
+    if groups and pattern not in groups:
+        gap = "\n" if found else ""
+        console.print(f"{gap}Groups, which name several tasks (`polytask tasks GROUP` lists them):", highlight=False)
+        for name, members in groups.items():
+            console.print(f"  {name:<20}{len(members):>3} tasks", highlight=False)
     if pattern is None:
-        console.print("\nNamed sets:", highlight=False)
-        for name, members in named_sets().items():
-            console.print(f"  {name:<16}{len(members):>3} tasks", highlight=False)
         console.print(
             "\nAlso gym/<id> for every Gymnasium environment with continuous actions, and\n"
             "gym/<module>:<callable> for your own; `polytask tasks problems` for problems to\nlearn from data.",

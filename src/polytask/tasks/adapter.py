@@ -17,7 +17,7 @@ class TaskEnv(gymnasium.Wrapper):
     first reset uses `seed` unless it is given another one.
     """
 
-    def __init__(self, env: gymnasium.Env, spec: TaskSpec, seed: int) -> None:
+    def __init__(self, env: Any, spec: TaskSpec, seed: int) -> None:
         contract.check_environment(spec.name, env)
         super().__init__(env)
         self.task = spec

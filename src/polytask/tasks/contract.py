@@ -101,22 +101,27 @@ def reset(
     return result[0], _info(task, result[1])
 
 
+def _not_five(task: str, got: str | None) -> ValueError:
+    if got == "4":
+        return ValueError(f"task '{task}': its step() gives 4 values: {_OLD}")
+    return ValueError(
+        f"task '{task}': its step() does not give five values; it has to return the tuple observation, reward, "
+        "terminated, truncated, info"
+    )
+
+
 def step(task: str, env: gymnasium.Env, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
     """`env.step`; raises ValueError, which names what mends it, if it does not give Gymnasium's five values."""
     try:
         result: Any = env.step(action)
     except ValueError as error:
         # A wrapper of Gymnasium's around the environment was the first to unpack them.
-        if str(error) == "not enough values to unpack (expected 5, got 4)":
-            raise ValueError(f"task '{task}': its step() gives 4 values: {_OLD}") from error
+        found = re.search(r"values to unpack \(expected 5(?:, got (\d+))?\)", str(error))
+        if found:
+            raise _not_five(task, found[1]) from error
         raise
     if not isinstance(result, tuple) or len(result) != 5:
-        if isinstance(result, tuple) and len(result) == 4:
-            raise ValueError(f"task '{task}': its step() gives 4 values: {_OLD}")
-        raise ValueError(
-            f"task '{task}': its step() gives {type(result).__name__} of another shape; it has to return the tuple "
-            "observation, reward, terminated, truncated, info"
-        )
+        raise _not_five(task, str(len(result)) if isinstance(result, tuple) else None)
     observation, reward, terminated, truncated, info = result
     return (
         observation,

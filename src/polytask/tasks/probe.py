@@ -45,9 +45,7 @@ def _reports_success(name: str, env: Any, size: int, middle: np.ndarray) -> bool
     return bool({"success", "is_success"} & {*before, *after})
 
 
-def spec_of(
-    name: str, env: gymnasium.Env, options: TaskOptions, horizon: int | None = None, engine: Any = "serial"
-) -> TaskSpec:
+def spec_of(name: str, env: Any, options: TaskOptions, horizon: int | None = None, engine: Any = "serial") -> TaskSpec:
     """The facts of the task `name` ("<suite>/<task>"), read from an environment, which is closed afterwards.
 
     It is reset and takes one step, to see whether its `info` reports success. The horizon is the one of `options`, or

@@ -29,15 +29,15 @@ def _suite_names() -> list[str]:
     return [name for suite in all_suites() for name in suite.full(suite.tasks)]
 
 
-def unknown(name: str, hint: str = _HINT) -> UnknownTaskError:
-    """The error for a name that neither a task nor a group has; it names the nearest of both."""
-    return UnknownTaskError(name, [*named_sets(), *_suite_names()], hint)
+def known_names() -> list[str]:
+    """Every name that can be listed: of groups, and of tasks."""
+    return [*named_sets(), *_suite_names()]
 
 
 def _spec(suite: Suite, task: str, options: TaskOptions) -> TaskSpec:
     name = f"{suite.name}/{task}"
     if suite.tasks and task not in suite.tasks:
-        raise unknown(name)
+        raise UnknownTaskError(name, known_names(), _HINT)
     spec = suite.spec(task, options)
     if (spec.name, spec.suite) != (name, suite.name):
         raise ValueError(
@@ -52,7 +52,8 @@ def _specs(name: str, options: TaskOptions) -> list[TaskSpec]:
     prefix, slash, task = name.partition("/")
     suite = find_suite(prefix) if slash else None
     if suite is None:
-        raise unknown(name)
+        others = f"There are the suites {', '.join(suite.name for suite in all_suites())}: " if slash else ""
+        raise UnknownTaskError(name, known_names(), others + _HINT)
     return [_spec(suite, member, options) for member in suite.groups.get(task, (task,))]
 
 

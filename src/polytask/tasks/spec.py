@@ -3,23 +3,27 @@
 import dataclasses
 import difflib
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """ " Did you mean A or B?", of the nearest of the known names; empty if none is near."""
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if "/" not in name:  # "mt10" is meant to be "metaworld/mt10"
+        bare = {full.rpartition("/")[2]: full for full in known}
+        without_suite = [bare[match] for match in difflib.get_close_matches(name, bare, n=2)]
+        close = list(dict.fromkeys([*without_suite, *close]))[:3]
+    return f" Did you mean {' or '.join(close)}?" if close else ""
 
 
 class UnknownTaskError(ValueError):
     """A task name that nothing answers to; the message names the nearest ones."""
 
     def __init__(self, name: str, known: Sequence[str], hint: str = "") -> None:
-        close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        if "/" not in name:  # "mt10" is meant to be "metaworld/mt10"
-            bare = {full.rpartition("/")[2]: full for full in known}
-            bare_close = difflib.get_close_matches(name, bare, n=2, cutoff=0.6)
-            close = list(dict.fromkeys([*(bare[match] for match in bare_close), *close]))[:3]
-        nearest = f" Did you mean {' or '.join(close)}?" if close else ""
-        super().__init__(f"unknown task '{name}'.{nearest}{' ' + hint if hint else ''}")
+        super().__init__(f"unknown task '{name}'.{did_you_mean(name, known)}{' ' + hint if hint else ''}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +34,7 @@ class TaskSpec:
     "any-step" means that it counts as a success if the simulator reports success at any step of it; "none" that the
     task has no such notion and is judged by its return. `score_range` holds the returns that map to the normalised
     scores 0 and 1. `engine` is what steps the task unless a person asks for another one.
-    `choices` holds, by name, what else of the `TaskOptions` its suite heeds.
+    `choices` holds pairs of what else was chosen, (name, value), for the suite that builds the environment.
     """
 
     name: str
@@ -45,22 +49,16 @@ class TaskSpec:
     reward_version: str | None = None
     goals: Literal["varying", "fixed"] | None = None
     engine: Literal["envpool", "process", "serial"] = "serial"
-    choices: tuple[tuple[str, str | int | float | bool], ...] = ()
+    choices: tuple[tuple[str, Any] | list[Any], ...] = ()
 
     def __post_init__(self) -> None:
-        # JSON keeps no tuples.
+        # JSON gives lists, which have no hash.
         object.__setattr__(self, "choices", tuple((name, value) for name, value in self.choices))
 
     @property
     def task(self) -> str:
         """The name without its suite: "reach-v3" of "metaworld/reach-v3"."""
         return self.name.partition("/")[2]
-
-    @property
-    def variant(self) -> dict[str, str | int | float | bool]:
-        """What was chosen among the forms that the task has; empty for a task of one form."""
-        named = {"goals": self.goals, "reward_version": self.reward_version}
-        return {name: value for name, value in named.items() if value is not None} | dict(self.choices)
 
     @property
     def action_dim(self) -> int:
