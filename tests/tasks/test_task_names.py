@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from polytask.tasks import TaskOptions, UnknownTaskError, catalogue, dmc, make_env, metaworld, named_sets, resolve
+from tests.small import command
 
 
 def test_sets_expand_in_place_and_keep_their_order():
@@ -91,6 +92,35 @@ def test_catalogue():
     assert [spec.name for spec in catalogue("gym/Pend*")] == ["gym/Pendulum-v1"]
     assert catalogue("gym/CartPole-v1") == []  # discrete
     assert catalogue("no such thing") == []
+
+
+def test_groups_are_found_by_their_bare_names():
+    assert [spec.name for spec in catalogue("mt10")] == list(named_sets()["metaworld/mt10"])
+    with pytest.raises(UnknownTaskError, match="Did you mean metaworld/mt10"):
+        resolve(["mt10"])
+    with pytest.raises(UnknownTaskError, match=r"unknown task 'dog'\. Did you mean dmc/dogs"):
+        resolve(["dog"])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "tasks", "groups"),
+    [
+        ("mt10", 10, ["metaworld/mt10"]),
+        ("mt", 0, ["metaworld/mt10", "metaworld/mt25", "metaworld/mt50"]),
+        ("dmc/dogs", 4, []),
+    ],
+)
+def test_the_command_lists_groups_beside_tasks(pattern, tasks, groups):
+    code, out, _ = command("tasks", pattern)
+    assert code == 0
+    words = [line.split()[0] for line in out.splitlines() if "/" in line.split(" (")[0]]
+    assert words[tasks:] == groups
+    assert len(words) == tasks + len(groups)
+
+
+def test_the_command_suggests_groups():
+    code, _, err = command("tasks", "metaworlds/mt10")
+    assert (code, "Did you mean metaworld/mt10" in err) == (2, True)
 
 
 def test_own_environments_by_callable():
