@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -88,6 +89,22 @@ def test_a_wrapped_old_environment_is_seeded_keeps_its_time_limit_apart_and_rend
     assert old.closed
 
 
+@pytest.mark.parametrize("name", ["four_values", "no_info", "no_seed"])
+def test_the_wrapper_mends_what_is_old_in_part(name, monkeypatch):
+    import probes
+
+    broken = getattr(probes, name)
+    monkeypatch.setattr(probes, name, lambda **_: gymnasium.wrappers.TimeLimit(OldGym(broken().env), 50))
+    tasks = resolve([f"gym/probes:{name}"])
+    draws = []
+    for _ in range(2):
+        env = make_env(tasks.specs[0], seed=3, goal_seed=0)
+        draws.append(env.reset()[0])
+        assert env.step(np.zeros(2, np.float32))[0][0] == 1
+    if name != "no_seed":
+        np.testing.assert_array_equal(*draws)
+
+
 def test_spaces_of_old_gym_become_gymnasium_s():
     class Box:
         low, high, dtype = np.array([-1.0]), np.array([2.0]), np.dtype(np.float64)
@@ -101,8 +118,12 @@ def test_spaces_of_old_gym_become_gymnasium_s():
     class Old:
         observation_space, action_space = Dict(), Box()
 
+        def reset(self):
+            return {"arm": np.zeros(1)}
+
     env = OldGym(Old())
     assert env.observation_space["arm"].high == env.action_space.high == 2.0
+    assert env.reset(seed=1) == ({"arm": 0.0}, {})
     Old.action_space = Text()
     with pytest.raises(ValueError, match=r"neither a Box nor a Dict.*gymnasium\.spaces"):
         OldGym(Old())
