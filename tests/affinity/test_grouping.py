@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -249,3 +251,21 @@ def test_the_bound_of_the_sizes_holds_for_every_grouping():
             pool = program._Pool(matrix, overlap, None)
             bound, _ = program._size_bound(pool, 3, None, 5.0)
             assert bound >= best_grouping(matrix, 3, overlap=overlap).score - 1e-9
+
+
+def test_a_request_that_cannot_be_says_what_is_wrong():
+    """In a process of its own, since the shapes that tests check at run time would speak first."""
+    asked = "\n".join(
+        [
+            "import numpy as np",
+            "from polytask.affinity import best_grouping",
+            "for shape, groups in (((5, 6), 2), ((5, 5), 2.5)):",
+            "    try: best_grouping(np.ones(shape), groups)",
+            "    except ValueError as error: print(error)",
+        ]
+    )
+    said = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert said == [
+        "affinity has shape (5, 6); it is square, from task (row) to task (column)",
+        "groups is a whole number, not 2.5",
+    ]

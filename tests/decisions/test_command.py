@@ -110,7 +110,7 @@ def test_what_cannot_be_is_answered_in_one_message(arguments, said, tmp_path):
 def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     code, _, err = command("train", "problems/newsvendor", "--run", str(tmp_path / "run"))
-    assert (code, "pip install 'polytask[decisions]'" in err) == (2, True)
+    assert (code, "pip install -e '.[decisions]'" in err) == (2, True)
     assert not (tmp_path / "run").exists()
 
 

@@ -64,7 +64,7 @@ def test_a_task_without_a_picture_is_named_and_the_others_are_filmed(trained_run
 
 def test_missing_packages_are_named_with_the_command(monkeypatch):
     monkeypatch.setattr(video.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(VideoError, match=r"imageio_ffmpeg, metaworld.*pip install 'polytask\[official\]'"):
+    with pytest.raises(VideoError, match=r"imageio_ffmpeg, metaworld.*pip install -e '.\[official\]'"):
         video.prepare(resolve(["metaworld/reach-v3"]).specs)
 
 

@@ -88,7 +88,7 @@ def _metric_lines(rng, specs, last, every, restarts) -> list[dict]:
             "critic_gradient_norm": per_task(0.6 + 2 * np.exp(-4 * done)),
             "actor_gradient_norm": per_task(0.1 + 0.2 * done),
             "q_mean": per_task(6 * done / (0.3 + done)),
-            "return_scale": per_task(90 + 200 * done),
+            "reward_scale": per_task(90 + 200 * done),
             "restarts": {n: (restarts if i == 2 and done > 0.4 else 0) for i, n in enumerate(names)},
         }
         noise = float(rng.lognormal(0, 0.05))

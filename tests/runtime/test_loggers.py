@@ -110,7 +110,7 @@ def test_tensorboard_gets_the_scalars_and_hides_what_a_resumed_run_repeats(tmp_p
 
 def test_wandb_that_is_missing_says_how_to_install_it(tmp_path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(ImportError, match=r"pip install 'polytask\[wandb\]'"):
+    with pytest.raises(ImportError, match=r"pip install -e '.\[wandb\]'"):
         WandbLogger(tmp_path, {})
 
 

@@ -87,7 +87,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatc
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     code, _, err = command("train", "problems/multidigits")
     digits.load.cache_clear()
-    assert (code, "pip install 'polytask[problems]'" in err) == (2, True)
+    assert (code, "pip install -e '.[problems]'" in err) == (2, True)
 
 
 def test_a_problem_has_settings_of_its_own():

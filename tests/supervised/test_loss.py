@@ -92,5 +92,7 @@ def test_a_run_from_before_there_was_a_choice_reads_as_likelihood():
     old = {key: value for key, value in content.items() if key not in ("loss", "relevance")}
     assert from_json(old)[0] == config
     assert complete(old) == content
+    old["trunk"] = {key: value for key, value in old["trunk"].items() if key != "dropout"}  # at every depth
+    assert complete(old) == content
     weighted = dataclasses.replace(config, loss="task-weighted", relevance=("far=2.5",))
     assert from_json(to_json(weighted, PROBLEM))[0] == weighted

@@ -175,7 +175,7 @@ def test_a_missing_official_package_names_the_extra(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "metaworld" else found(name, *a))
     tasks = resolve(["metaworld/reach-v3"], TaskOptions(reward_version="v1"))
     with pytest.raises(
-        ModuleNotFoundError, match=r"metaworld/reach-v3.*pip install 'polytask\[official\]'.*--engine envpool"
+        ModuleNotFoundError, match=r"metaworld/reach-v3.*pip install -e '.\[official\]'.*--engine envpool"
     ):
         make_stepper(tasks, goal_seed=0)
 

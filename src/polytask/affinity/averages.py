@@ -31,11 +31,11 @@ def observe(averages: Averages, matrix: Float[Array, "sources tasks"]) -> Averag
     count = averages.times + known.astype(jnp.int32)
     value = jnp.where(known, matrix, averages.mean)
     change = value - averages.mean
-    mean = averages.mean + change / jnp.maximum(count, 1).astype(jnp.float32)
+    mean = averages.mean + change / jnp.maximum(count, 1).astype(float)
     return Averages(count, mean, averages.squares + change * (value - mean))
 
 
 def variance(averages: Averages) -> Float[Array, "sources tasks"]:
     """The sample variance of single measurements; NaN where there are fewer than two."""
-    count = averages.times.astype(jnp.float32)
+    count = averages.times.astype(float)
     return jnp.where(averages.times > 1, averages.squares / jnp.maximum(count - 1, 1.0), jnp.nan)

@@ -59,7 +59,7 @@ def separate_gradients(
 
 def set_gradients(gradients: PyTree, members: Bool[Array, "sets tasks"], mean: bool = False) -> PyTree:
     """The gradients of the summed (or, with `mean`, averaged) losses of sets of tasks, as a stack."""
-    weights = members.astype(jnp.float32)
+    weights = members.astype(float)
     if mean:
         weights = weights / jnp.maximum(weights.sum(axis=1, keepdims=True), 1.0)
     return jax.tree.map(lambda g: jnp.tensordot(weights.astype(g.dtype), g, axes=1), gradients)
@@ -75,7 +75,7 @@ def similarities(gradients: PyTree) -> dict[str, Float[Array, "tasks tasks"]]:
     A zero gradient has no direction: NaN in all its pairs (in "magnitude" as well: nothing is to be compared).
     """
     flat = jnp.concatenate(
-        [leaf.reshape(leaf.shape[0], -1).astype(jnp.float32) for leaf in jax.tree.leaves(gradients)], axis=1
+        [leaf.reshape(leaf.shape[0], -1).astype(float) for leaf in jax.tree.leaves(gradients)], axis=1
     )
     largest = jnp.abs(flat).max(axis=1)
     # Scaled by their largest entries first, so that squares neither overflow nor vanish.
@@ -88,5 +88,5 @@ def similarities(gradients: PyTree) -> dict[str, Float[Array, "tasks tasks"]]:
     return {
         "cosine": cosine,
         "magnitude": 2 / (ratio + 1 / ratio),
-        "conflict": jnp.where(jnp.isnan(cosine), jnp.nan, (cosine < 0).astype(jnp.float32)),
+        "conflict": jnp.where(jnp.isnan(cosine), jnp.nan, (cosine < 0).astype(float)),
     }

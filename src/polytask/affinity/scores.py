@@ -16,6 +16,8 @@ Groups = tuple[Group, ...]
 def check_affinity(affinity: Float[np.ndarray, "tasks tasks"]) -> Float[np.ndarray, "tasks tasks"]:
     """A float64 copy with a zero diagonal. Raises ValueError for fewer than two tasks or pairs without a number."""
     matrix = np.array(affinity, np.float64)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"affinity has shape {matrix.shape}; it is square, from task (row) to task (column)")
     np.fill_diagonal(matrix, 0.0)
     if len(matrix) < 2:
         raise ValueError(f"grouping takes at least two tasks, not {len(matrix)}")

@@ -137,6 +137,9 @@ def check_request(
 ) -> Float[np.ndarray, "tasks tasks"]:
     """The affinity as the searches take it. Raises ValueError, saying what to change."""
     matrix = check_affinity(affinity)
+    for name, count in (("groups", groups), ("budget", budget)):
+        if count is not None and not isinstance(count, int | np.integer):
+            raise ValueError(f"{name} is a whole number, not {count!r}")
     if groups < 1:
         raise ValueError(f"there must be at least one group, not {groups}")
     if budget is not None and budget < len(matrix):

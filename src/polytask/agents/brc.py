@@ -17,7 +17,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from polytask.agents.base import Method, TaskFacts, diagnose_tasks, polyak, sample_actions
-from polytask.agents.combining import combined_or_mean, make_combiners
+from polytask.agents.combining import combined_or_mean, make_combiners, named
 from polytask.agents.config import BRCConfig
 from polytask.agents.relations import Relations, observe_part
 from polytask.losses import (
@@ -193,7 +193,7 @@ def critic_step(
     batch: Batch,
     noise: Float[Array, "batch action"],
     key: PRNGKeyArray,
-) -> tuple[BRCState, Float[Array, ""]]:
+) -> tuple[BRCState, dict[str, Array]]:
     """One step of the critics and of their target. `key` is for combiners that draw."""
     optimiser = make_optimisers(config).network
 
@@ -204,7 +204,7 @@ def critic_step(
         return optimiser_step(optimiser, critic, gradient, state.critic_optimiser)[0]
 
     inputs = (batch, critic_target(config, facts, state, batch, noise))
-    loss, _, gradient, combiner = combined_or_mean(
+    loss, _, gradient, combiner, told = combined_or_mean(
         loss_fn,
         state.critic,
         inputs,
@@ -223,7 +223,7 @@ def critic_step(
             critic_combiner=combiner,
             target_critic=polyak(critic, state.target_critic, config.tau),
         ),
-        loss,
+        {"critic_loss": loss, **named("critic", told)},
     )
 
 
@@ -241,7 +241,7 @@ def actor_step(
     def step(actor: GaussianActor, gradient: GaussianActor) -> GaussianActor:
         return optimiser_step(optimisers.network, actor, gradient, state.actor_optimiser)[0]
 
-    loss, (log_probs, q), gradient, combiner = combined_or_mean(
+    loss, (log_probs, q), gradient, combiner, told = combined_or_mean(
         lambda actor, inputs: actor_loss(config, facts, actor, state, *inputs),
         state.actor,
         (batch, noise),
@@ -262,6 +262,7 @@ def actor_step(
     if config.entropy_correction == "empirical":
         task_entropy = _running_entropy(task_entropy, batch.task_ids, -log_probs)
     metrics = {"actor_loss": loss, "entropy": entropy, "q_mean": q.mean(), "temperature": jnp.exp(log_temperature)}
+    metrics |= named("actor", told)
     return (
         dataclasses.replace(
             state,
@@ -311,9 +312,9 @@ def update(
         batch, step_key = inputs
         noise = jax.random.normal(step_key, (2, *batch.actions.shape))
         key_critic, key_actor = jax.random.split(jax.random.fold_in(step_key, 1))
-        state, loss = critic_step(config, facts, state, batch, noise[0], key_critic)
-        state, metrics = actor_step(config, facts, state, batch, noise[1], key_actor)
-        return state, {"critic_loss": loss, **metrics}
+        state, critic = critic_step(config, facts, state, batch, noise[0], key_critic)
+        state, actor = actor_step(config, facts, state, batch, noise[1], key_actor)
+        return state, {**critic, **actor}
 
     state, metrics = jax.lax.scan(one, state, (batches, jax.random.split(key, batches.rewards.shape[0])))
     return state, jax.tree.map(lambda m: m[-1], metrics)

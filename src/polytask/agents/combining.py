@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from polytask.agents.config import BRCConfig
@@ -41,8 +42,8 @@ def combined_or_mean(
     key: PRNGKeyArray,
     tasks: int,
     step: Callable[[Any, Any], Any],
-) -> tuple[Float[Array, ""], Any, Any, Any]:
-    """The loss, what comes beside it, the gradient, and the combiner's next state.
+) -> tuple[Float[Array, ""], Any, Any, Any, dict[str, Any]]:
+    """The loss, what comes beside it, the gradient, the combiner's next state, and what the combiner tells.
 
     - `loss_fn(params, inputs)`: a mean over the samples along the leading axis of `inputs`, and anything per sample. A
       combiner needs equally many samples of each task, in the order of the tasks.
@@ -50,9 +51,15 @@ def combined_or_mean(
     """
     if combiner is None:
         (loss, aux), gradient = jax.value_and_grad(loss_fn, has_aux=True)(params, inputs)
-        return loss, aux, gradient, combiner_state
+        return loss, aux, gradient, combiner_state, {}
     by_task = jax.tree.map(lambda x: x.reshape(tasks, -1, *x.shape[1:]), inputs)
     losses_fn = PerTask(lambda params, _, inputs: loss_fn(params, inputs), by_task)
     combined = combined_gradient(combiner, losses_fn, params, combiner_state, key=key, step=step)
     aux = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), combined.aux)
-    return combined.losses.mean(), aux, combined.gradient, combined.state
+    return combined.losses.mean(), aux, combined.gradient, combined.state, dict(combined.info)
+
+
+def named(part: str, told: dict[str, Any]) -> dict[str, Any]:
+    """What a combiner tells, as metrics of a part: "critic_weight" by task, "critic_residual", ..."""
+    names = {"weights": "weight"}
+    return {f"{part}_{names.get(name, name)}": value.astype(jnp.float32) for name, value in told.items()}

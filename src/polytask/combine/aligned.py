@@ -33,7 +33,7 @@ def aligned(scale_by: ScaleBy = "min") -> Weighting:
     def weigh(inputs: Inputs, state: tuple[()]) -> tuple[Float[Array, " tasks"], tuple[()], Info]:
         to = directions(inputs)
         pairs = graded_eigh(to)
-        count = jnp.maximum(inputs.present.sum(), 1).astype(jnp.float32)
+        count = jnp.maximum(inputs.present.sum(), 1).astype(float)
         roots = jnp.sqrt(jnp.where(pairs.values > 0, pairs.values, 1.0))
         preferences = jnp.where(to.active, 1 / count, 0.0)
         weights = pairs.vectors @ (pairs.vectors.T @ preferences * jnp.sqrt(_length(pairs, scale_by)) / roots)
@@ -47,7 +47,7 @@ def _length(pairs: Eigenpairs, scale_by: ScaleBy) -> Float[Array, ""]:
     kept = pairs.values > 0
     rank = kept.sum()
     if scale_by == "rmse":
-        return pairs.values.sum() / jnp.maximum(rank, 1).astype(jnp.float32)
+        return pairs.values.sum() / jnp.maximum(rank, 1).astype(float)
     increasing = jnp.sort(jnp.where(kept, pairs.values, jnp.inf))
     index = (rank - 1) // 2 if scale_by == "median" else 0
     return jnp.where(rank == 0, 0.0, increasing[jnp.maximum(index, 0)])

@@ -46,7 +46,7 @@ def cagrad(c: float = 0.5) -> Weighting:
     @precise
     def weigh(inputs: Inputs, state: tuple[()]) -> tuple[Float[Array, " tasks"], tuple[()], Info]:
         to = directions(inputs)
-        count = jnp.maximum(inputs.present.sum(), 1).astype(jnp.float32)
+        count = jnp.maximum(inputs.present.sum(), 1).astype(float)
         norms = jnp.where(to.active, to.norms, 0.0) / count
         mean_length = jnp.sqrt(quadratic_form(to.cosines, norms))
         unit = jnp.where(mean_length == 0, 0.0, 1 / jnp.where(mean_length == 0, 1.0, mean_length))
@@ -103,8 +103,8 @@ def _correction(
             close | narrow | capped,
         )
 
-    zero = jnp.float32(0)
-    low, high = improvement(zero), improvement(jnp.float32(c))
+    zero = jnp.zeros(())
+    low, high = improvement(zero), improvement(jnp.asarray(c, float))
     start = _Search(
         low, high, jnp.minimum(high, limit), jnp.zeros_like(along), zero, zero, jnp.int32(0), ~to.active.any()
     )

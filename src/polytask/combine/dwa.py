@@ -41,7 +41,7 @@ def dwa(period: int, temperature: float = 2.0) -> Weighting:
     def weigh(inputs: Inputs, state: DWAState) -> tuple[Float[Array, " tasks"], DWAState, Info]:
         known = state.before_last != 0
         rates = jnp.where(known, state.last / jnp.where(known, state.before_last, 1.0), 1.0)
-        present = inputs.present.astype(jnp.float32)
+        present = inputs.present.astype(float)
         weights = present.sum() * jax.nn.softmax(rates / temperature, where=inputs.present)
 
         sums = state.sums + present * inputs.losses

@@ -68,7 +68,7 @@ def _orthogonalise(columns: Float[Array, "tasks tasks"]) -> tuple[Float[Array, "
     """Rotates pairs of columns until all are orthogonal; the worst product that is left."""
     count = columns.shape[1]
     if count == 1:
-        return columns, jnp.float32(0)
+        return columns, jnp.zeros(())
     rows = jnp.concatenate([columns.T, jnp.zeros((count % 2, count))])  # an even number of them
     rounds = jnp.asarray(tournament(len(rows)))
 

@@ -16,7 +16,9 @@ from polytask.combine.gramian import Gramian, inverse_scale, largest_entries, no
 
 Engine = Literal["auto", "looped", "vmapped", "gramian"]
 Losses = Float[Array, " tasks"]
-LossesFn = Callable[[PyTree], tuple[Losses, Any]]
+LossesFn = Callable[[PyTree], Any]
+"""Parameters to (losses, aux), or to losses alone: an array (tasks,), a list of scalars, or a dictionary of named ones,
+whose tasks are then in the order of the sorted names."""
 
 
 class PerTask(NamedTuple):
@@ -125,7 +127,8 @@ def columnwise_gramian(
         row = pull(seed)
         largest = largest_entries(jax.tree.map(lambda g: g[None], row))
         inverse = inverse_scale(largest, jnp.isfinite(largest))
-        return push(jax.tree.map(lambda g: g * inverse, row)), inverse, largest[0]
+        row = jax.tree.map(lambda g: (g.astype(float) * inverse).astype(g.dtype), row)
+        return push(row), inverse, largest[0]
 
     seeds = jnp.eye(losses.shape[0], dtype=losses.dtype)
     columns, inverses, largest = over_tasks(column, seeds, chunk)

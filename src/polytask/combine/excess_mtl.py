@@ -31,7 +31,7 @@ def excess_mtl(step_size: float = 1.0) -> Aggregator:
         raise ValueError(f"excess_mtl's step_size is positive, not {step_size}")
 
     def init(params: PyTree, tasks: int) -> ExcessState:
-        squares = jax.tree.map(lambda p: jnp.zeros((tasks, *p.shape), p.dtype), params)
+        squares = jax.tree.map(lambda p: jnp.zeros((tasks, *p.shape)), params)
         return ExcessState(squares, jnp.zeros(tasks), jnp.zeros(tasks))
 
     def aggregate(
@@ -49,7 +49,7 @@ def excess_mtl(step_size: float = 1.0) -> Aggregator:
             terms = jnp.where(square > 0, jnp.square(gradient) * jax.lax.rsqrt(jnp.where(square > 0, square, 1.0)), 0.0)
             return terms.reshape(terms.shape[0], -1).sum(1)
 
-        excess = sum(map(risk, jax.tree.leaves(squares), jax.tree.leaves(gradients)), start=jnp.float32(0))
+        excess = sum(map(risk, jax.tree.leaves(squares), jax.tree.leaves(gradients)), start=jnp.zeros(()))
         known = state.first > 0
         ratio = jnp.where(known, excess / jnp.where(known, state.first, 1.0), 0.0)
         logits = jnp.where(present, state.log_weights + step_size * ratio, state.log_weights)

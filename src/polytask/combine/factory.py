@@ -1,6 +1,7 @@
 """Combiners by name."""
 
 import difflib
+import importlib.metadata
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args, get_origin
@@ -79,28 +80,30 @@ def it_mtl_by_name(
     return it_mtl([resolve(candidate) for candidate in candidates], learning_rate, heads)
 
 
+GROUP = "polytask.combiners"
+"""The group of entry points by which other packages add combiners: NAME = "module:function", function(**options) to a
+`Combiner`. It is asked for names that are not built in."""
+
 METHODS: dict[str, Callable[..., Weighting | Aggregator | Selector]] = {**DIRECT, "it_mtl": it_mtl_by_name}
 
 COMBINERS = tuple(METHODS)
-"""The names that `make_combiner` knows."""
+"""The names that are built in."""
 
 
 def make_combiner(name: str, *, scale: Scale = "sum", **options: Any) -> Combiner:
     """The combiner of that name.
 
-    - `name`: options may stand behind it, as text: "cagrad:c=0.4", "constant:weights=1,2", "famo:learning_rate=0.01:
-      decay=0" (without the blank); so they are written on the command line.
+    - `name`: built in, or added by another package, see `GROUP`. Options may stand behind it, as text: "cagrad:c=0.4",
+      "constant:weights=1,2", "famo:learning_rate=0.01:decay=0"; so they are written on the command line.
     - `scale`: how long the combined gradient is, see `Scale`; the same for all methods, whatever their papers do.
     - `options`: the method's own, as its docstring says.
 
     Raises ValueError for an unknown name or scale, an unknown or missing option, or a text that is not its value.
     """
     name, _, text = name.partition(":")
-    if name not in METHODS:
-        raise ValueError(f"there is no combiner {name!r}: {_hint(name, COMBINERS)}")
+    make = METHODS[name] if name in METHODS else _from_outside(name)
     if scale not in get_args(Scale):
         raise ValueError(f"scale is 'sum', 'mean' or 'paper', not {scale!r}")
-    make = METHODS[name]
     known = inspect.signature(make).parameters
     written = dict(_pair(name, part) for part in text.split(":")) if text else {}
     unknown = [option for option in (*written, *options) if option not in known]
@@ -111,7 +114,20 @@ def make_combiner(name: str, *, scale: Scale = "sum", **options: Any) -> Combine
     missing = [option for option, given in known.items() if given.default is given.empty and option not in options]
     if missing:
         raise ValueError(f"{name} needs the option {missing[0]!r}, such as {name}:{missing[0]}=...")
-    return Combiner(name, make(**options), scale)
+    made = make(**options)
+    if isinstance(made, Combiner):
+        made = made.method
+    if not isinstance(made, Weighting | Aggregator | Selector):
+        raise TypeError(f"the entry point {name!r} of {GROUP} must return a Combiner, not {type(made).__name__}")
+    return Combiner(name, made, scale)
+
+
+def _from_outside(name: str) -> Callable[..., Any]:
+    """What another package has registered under that name. Raises ValueError for an unknown name."""
+    found = {entry.name: entry for entry in importlib.metadata.entry_points(group=GROUP)}
+    if name not in found:
+        raise ValueError(f"there is no combiner {name!r}: {_hint(name, (*COMBINERS, *found))}")
+    return found[name].load()
 
 
 def _pair(name: str, part: str) -> tuple[str, str]:

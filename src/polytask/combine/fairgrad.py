@@ -83,7 +83,7 @@ def fair_lengths(to: Directions, p: float) -> tuple[Float[Array, " tasks"], Floa
     # The best multiple of `alone`: c^(1+p) = |alone|^2 / alone^T C alone.
     square = alone @ matrix @ alone
     multiple = _power(alone @ alone / jnp.maximum(square, 1e-4 * (alone @ alone)), 1 / (1 + p))
-    start = _Iterate(multiple * alone, jnp.float32(jnp.inf), jnp.float32(0), jnp.int32(0))
+    start = _Iterate(multiple * alone, jnp.full((), jnp.inf), jnp.zeros(()), jnp.int32(0))
     x = jax.lax.while_loop(unfinished, advance, start).x
     wrong = jnp.abs(matrix @ x - x * pull(x)) / jnp.where(to.active, jnp.abs(matrix) @ x, 1.0)
     return x, jnp.max(wrong)

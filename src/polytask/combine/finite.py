@@ -1,12 +1,13 @@
 """What is not finite, or not positive where a method needs that: never averaged away, and named."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
-from polytask.combine.base import Combined, Info
+from polytask.combine.base import Combined
 
 
 def sound_losses(
@@ -28,7 +29,7 @@ def keep_state(nonfinite: Bool[Array, " tasks"], old: PyTree, new: PyTree) -> Py
     return jax.tree.map(lambda o, n: jnp.where(fault, o, n), old, new)
 
 
-def poison(gradient: PyTree, info: Info) -> PyTree:
+def poison(gradient: PyTree, info: dict[str, Any]) -> PyTree:
     """NaN everywhere if any task is at fault."""
     fault = info["nonfinite"].any()
     return jax.tree.map(lambda g: jnp.where(fault, jnp.nan, g), gradient)
@@ -37,8 +38,9 @@ def poison(gradient: PyTree, info: Info) -> PyTree:
 def check_finite(combined: Combined, names: Sequence[str] | None = None) -> None:
     """Raises FloatingPointError naming the tasks at fault; looks at values, so not for use inside `jit`.
 
-    - `names`: the tasks' names, in order; numbers, if None.
+    - `names`: the tasks' names, in order; if None, those that the loss function gave, or numbers.
     """
+    names = list(combined.info["losses"]) if names is None and "losses" in combined.info else names
     fault = [i for i, bad in enumerate(combined.info["nonfinite"].tolist()) if bad]
     if fault:
         who = ", ".join(f"{names[i] if names else f'task {i}'} (loss {combined.losses[i]:.6g})" for i in fault)

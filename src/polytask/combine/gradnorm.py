@@ -38,7 +38,7 @@ def gradnorm(alpha: float = 1.5, learning_rate: float = 0.025) -> Weighting:
 
     def weigh(inputs: Inputs, state: GradNormState) -> tuple[Float[Array, " tasks"], GradNormState, Info]:
         present = inputs.present
-        count = jnp.maximum(present.sum(), 1).astype(jnp.float32)
+        count = jnp.maximum(present.sum(), 1).astype(float)
         weights = jnp.where(present, state.weights, 0.0)
         weights = weights * count / jnp.maximum(weights.sum(), SMALLEST)
         first = jnp.where(present & ~state.started, inputs.losses, state.first)

@@ -51,7 +51,7 @@ def gradvac(beta: float = 0.01) -> Weighting:
             dots = dots + amount[:, None] * gramian[others]
             return (dots, jnp.maximum(own_squares, 0.0), targets, weights.at[others].add(amount)), None
 
-        start = (gramian, squares, state, inputs.present.astype(jnp.float32))
+        start = (gramian, squares, state, inputs.present.astype(float))
         orders = random_orders(inputs.key, gramian.shape[0])
         (_, _, targets, weights), _ = jax.lax.scan(turn, start, orders.T)
         return weights, targets, {"target_cosine": targets}

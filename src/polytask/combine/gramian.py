@@ -1,4 +1,7 @@
-"""Gramians of task gradients in float32, whatever the gradients' scale; and weights applied to gradients."""
+"""Gramians of task gradients, whatever the gradients' scale and type; and weights applied to gradients.
+
+Gramians are in JAX's default float type: float32, or float64 under `jax_enable_x64`.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -30,8 +33,9 @@ class Gramian(NamedTuple):
 def inverse_scale(largest: Float[Array, " tasks"], used: Bool[Array, " tasks"]) -> Float[Array, ""]:
     """A power of two near 1 / max(largest): dividing by it loses no bit. 1 where all is zero."""
     _, exponent = jnp.frexp(jnp.max(jnp.where(used, largest, 0.0)))
-    # Within +-126 the power is a normal number; what is smaller still counts as zero.
-    return jnp.ldexp(jnp.float32(1), -jnp.clip(exponent, -126, 126))
+    # Within +-126 (in float32) the power is a normal number; what is smaller still counts as zero.
+    most = -int(jnp.finfo(largest.dtype).minexp)
+    return jnp.ldexp(jnp.ones(()), -jnp.clip(exponent, -most, most))
 
 
 def over_blocks(of: Callable[..., Array], join: Callable[[Array, Array], Array], start: Array, *arrays: Array) -> Array:
@@ -56,7 +60,7 @@ def largest_entries(gradients: PyTree) -> Float[Array, " tasks"]:
 
     def largest(block: Array) -> Array:
         # XLA's maximum on the CPU may lose a NaN, but not infinity.
-        return jnp.max(jnp.where(jnp.isfinite(block), jnp.abs(block), jnp.inf), axis=1)
+        return jnp.max(jnp.where(jnp.isfinite(block), jnp.abs(block), jnp.inf), axis=1).astype(float)
 
     leaves = jax.tree.leaves(gradients)
     found = jnp.zeros(leaves[0].shape[0])
@@ -71,19 +75,19 @@ def norms(gradients: PyTree) -> Float[Array, " tasks"]:
     inverse = jax.vmap(lambda entry: inverse_scale(entry[None], jnp.isfinite(entry)[None]))(largest)
 
     def square(g: Array) -> Array:
-        return jnp.sum(jnp.square(g.reshape(g.shape[0], -1) * inverse[:, None]), axis=1)
+        return jnp.sum(jnp.square(g.reshape(g.shape[0], -1).astype(float) * inverse[:, None]), axis=1)
 
-    return jnp.sqrt(sum(map(square, jax.tree.leaves(gradients)), start=jnp.float32(0))) / inverse
+    return jnp.sqrt(sum(map(square, jax.tree.leaves(gradients)), start=jnp.zeros(()))) / inverse
 
 
 def products(left: PyTree, right: PyTree, factor: Float[Array, ""] | float = 1.0) -> Float[Array, "tasks others"]:
-    """factor times the inner products of two sets of gradients, in full float32 also where matrix units would round.
+    """factor times the inner products of two sets of gradients, with all digits also where matrix units would round.
 
     Block by block along the parameters: XLA's matrix product on the CPU is twice as slow on such long rows.
     """
 
     def product(a: Array, b: Array) -> Array:
-        return jnp.matmul(a * factor, b.T, precision="highest")
+        return jnp.matmul(a.astype(float) * factor, b.astype(float).T, precision="highest")
 
     pairs = list(zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True))
     total = jnp.zeros((pairs[0][0].shape[0], pairs[0][1].shape[0]))
@@ -119,7 +123,7 @@ def gramian(gradients: PyTree, present: Bool[Array, " tasks"], independent: PyTr
         inverse = inverse_scale(largest, present & jnp.isfinite(largest))
         return products(gradients, gradients, inverse) * inverse, inverse, jnp.isfinite(largest)
 
-    matrix, inverse, finite = jax.lax.cond(fits, lambda: (plain, jnp.float32(1), jnp.isfinite(jnp.diag(plain))), scaled)
+    matrix, inverse, finite = jax.lax.cond(fits, lambda: (plain, jnp.ones(()), jnp.isfinite(jnp.diag(plain))), scaled)
     if independent is not None:
         finite &= jnp.isfinite(largest_entries(independent))
     used = present & finite
@@ -133,13 +137,14 @@ def gramian(gradients: PyTree, present: Bool[Array, " tasks"], independent: PyTr
 def weighted_sum(
     weights: Float[Array, " tasks"], gradients: PyTree, finite: Bool[Array, " tasks"] | None = None
 ) -> PyTree:
-    """sum_i w_i g_i over the leading axis.
+    """sum_i w_i g_i over the leading axis, in the gradients' type; added up in float32 at least.
 
     - `finite`: the tasks whose gradients are finite (None: all are); the others are left out, whatever their weight.
     """
 
     def plain(g: Array) -> Array:
-        return jnp.tensordot(weights, g, 1, precision="highest")
+        kind = g.dtype if g.dtype.itemsize > 4 else jnp.float32
+        return jnp.tensordot(weights.astype(kind), g.astype(kind), 1, precision="highest").astype(g.dtype)
 
     if finite is None:
         return jax.tree.map(plain, gradients)

@@ -108,7 +108,7 @@ def subset(members: Sequence[int]) -> Weighting:
 
     def weigh(inputs: Inputs, state: tuple[()]) -> tuple[Float[Array, " tasks"], tuple[()], Info]:
         chosen = jnp.zeros(inputs.present.shape, bool).at[jnp.array(members)].set(True)
-        return (chosen & inputs.present).astype(jnp.float32), state, {}
+        return (chosen & inputs.present).astype(float), state, {}
 
     return Weighting("losses", init, weigh)
 

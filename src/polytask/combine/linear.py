@@ -13,7 +13,7 @@ def sum_() -> Weighting:
     """d = sum_i g_i: unitary scalarization (Kurin et al. 2022, arXiv 2201.04122)."""
 
     def weigh(inputs: Inputs, state: tuple[()]) -> tuple[Float[Array, " tasks"], tuple[()], Info]:
-        return inputs.present.astype(jnp.float32), state, {}
+        return inputs.present.astype(float), state, {}
 
     return Weighting("losses", lambda tasks: (), weigh, as_sum)
 
@@ -22,7 +22,7 @@ def mean() -> Weighting:
     """d = sum_i g_i / n over the n present tasks."""
 
     def weigh(inputs: Inputs, state: tuple[()]) -> tuple[Float[Array, " tasks"], tuple[()], Info]:
-        present = inputs.present.astype(jnp.float32)
+        present = inputs.present.astype(float)
         return present / jnp.maximum(present.sum(), 1), state, {}
 
     return Weighting("losses", lambda tasks: (), weigh, as_mean)
@@ -41,6 +41,6 @@ def constant(weights: Sequence[float]) -> Weighting:
         return ()
 
     def weigh(inputs: Inputs, state: tuple[()]) -> tuple[Float[Array, " tasks"], tuple[()], Info]:
-        return jnp.where(inputs.present, jnp.asarray(fixed, jnp.float32), 0.0), state, {}
+        return jnp.where(inputs.present, jnp.asarray(fixed, float), 0.0), state, {}
 
     return Weighting("losses", init, weigh)

@@ -30,8 +30,8 @@ def mgda() -> Weighting:
         products = to.cosines @ x
         multiplier = x @ products / jnp.where(x @ inverse == 0, 1.0, x @ inverse)
         stationary = to.zero.any()
-        residual = kkt_residual(x, products - multiplier * inverse, jnp.float32(1), to.active)
-        weights = jnp.where(stationary, share(to.zero.astype(jnp.float32)), share(x * inverse))
+        residual = kkt_residual(x, products - multiplier * inverse, jnp.ones(()), to.active)
+        weights = jnp.where(stationary, share(to.zero.astype(float)), share(x * inverse))
         return weights, state, {"residual": jnp.where(stationary, 0.0, residual)}
 
     return Weighting("gramian", lambda tasks: (), weigh, as_mean)

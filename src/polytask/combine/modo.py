@@ -33,4 +33,4 @@ def modo(gamma: float = 0.1, rho: float = 0.0) -> Weighting:
         weights = project_on_simplex(start - gamma * slope, inputs.present)
         return weights, jnp.where(inputs.present, weights, state), {}
 
-    return Weighting("gramian", init, weigh, as_mean)
+    return Weighting("gramian", init, weigh, as_mean, independent=True)

@@ -23,7 +23,7 @@ def as_optax(combiner: Combiner, tasks: int, key: PRNGKeyArray) -> aggregating.A
     """`update(gradients, state, params, losses=..., present=...)` on gradients with a leading task axis.
 
     - `losses`: (tasks,); may be left out for methods that look at gradients only.
-    - `present`: as in `combine_gradients`.
+    - `present`: as in `combine_gradients`; so are leaves that are no arrays of floats.
 
     Raises ValueError for IT-MTL, which needs the loss function, not only gradients, and for missing losses.
     """

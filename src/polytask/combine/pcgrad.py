@@ -29,7 +29,7 @@ def pcgrad() -> Weighting:
             amount = jnp.maximum(-dot, 0.0) * inverse[others]
             return (dots + amount[:, None] * gramian[others], weights.at[others].add(amount)), None
 
-        start = (gramian, inputs.present.astype(jnp.float32))
+        start = (gramian, inputs.present.astype(float))
         orders = random_orders(inputs.key, gramian.shape[0])
         (_, weights), _ = jax.lax.scan(project, start, orders.T)
         return weights, state, {}

@@ -53,4 +53,4 @@ def dual_proj() -> Weighting:
 
 
 def _average(weights: Float[Array, " tasks"], inputs: Inputs) -> Float[Array, " tasks"]:
-    return jnp.where(inputs.present, weights, 0.0) / jnp.maximum(inputs.present.sum(), 1).astype(jnp.float32)
+    return jnp.where(inputs.present, weights, 0.0) / jnp.maximum(inputs.present.sum(), 1).astype(float)

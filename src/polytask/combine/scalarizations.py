@@ -14,7 +14,7 @@ def gls() -> Weighting:
     proportional to 1 / L_i. Losses must be positive."""
 
     def weigh(inputs: Inputs, state: tuple[()]) -> tuple[Float[Array, " tasks"], tuple[()], Info]:
-        present = inputs.present.astype(jnp.float32)
+        present = inputs.present.astype(float)
         count = jnp.maximum(present.sum(), 1)
         log_mean = jnp.sum(present * jnp.log(inputs.losses)) / count
         weights = present * jnp.exp(log_mean - jnp.log(inputs.losses)) / count
@@ -45,11 +45,9 @@ def stch(
         return ()
 
     def weigh(inputs: Inputs, state: tuple[()]) -> tuple[Float[Array, " tasks"], tuple[()], Info]:
-        count = jnp.maximum(inputs.present.sum(), 1).astype(jnp.float32)
-        prefer = (
-            inputs.present.astype(jnp.float32) / count if preferences is None else jnp.asarray(preferences, jnp.float32)
-        )
-        excess = inputs.losses if ideal is None else inputs.losses - jnp.asarray(ideal, jnp.float32)
+        count = jnp.maximum(inputs.present.sum(), 1).astype(float)
+        prefer = inputs.present.astype(float) / count if preferences is None else jnp.asarray(preferences, float)
+        excess = inputs.losses if ideal is None else inputs.losses - jnp.asarray(ideal, float)
         logits = prefer * excess / mu
         objective = mu * jax.nn.logsumexp(logits, where=inputs.present)
         return prefer * jax.nn.softmax(logits, where=inputs.present), state, {"objective": objective}

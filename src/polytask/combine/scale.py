@@ -25,18 +25,18 @@ def scale_factor(
     their weights are divided by their sum. Weights that sum to zero stay zero.
     """
     if scale == "paper":
-        return jnp.float32(1)
-    tasks = present.sum().astype(jnp.float32)
+        return jnp.ones(())
+    tasks = present.sum().astype(float)
     if response is not None:
         own = response(tasks)
     else:
         assert weights is not None, "a method without a response must tell its weights"
         own = weights.sum()
-    wanted = tasks if scale == "sum" else jnp.float32(1)
+    wanted = tasks if scale == "sum" else jnp.ones(())
     return jnp.where(own == 0, 0.0, wanted / jnp.where(own == 0, 1.0, own))
 
 
 def own_factor(scale: Scale, present: Bool[Array, " tasks"]) -> Float[Array, " tasks"]:
     """The weights of the losses in the gradient of what tasks do not share: 1 each, or 1/n at scale "mean"."""
-    weights = present.astype(jnp.float32)
+    weights = present.astype(float)
     return weights / jnp.maximum(weights.sum(), 1) if scale == "mean" else weights

@@ -58,7 +58,7 @@ def sdmgrad(regularisation: float = 0.3, steps: int = 20, step_size: float = 10.
         residual = jnp.where(present.any(), gap, 0.0) / jnp.where(largest == 0, 1.0, largest)
         return (weights + pull) / (1 + regularisation), jnp.where(present, weights, state), {"residual": residual}
 
-    return Weighting("gramian", init, weigh, as_mean)
+    return Weighting("gramian", init, weigh, as_mean, independent=True)
 
 
 def project_on_simplex(values: Float[Array, " tasks"], present: Bool[Array, " tasks"]) -> Float[Array, " tasks"]:

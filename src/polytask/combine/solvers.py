@@ -64,7 +64,7 @@ def directions(inputs: Inputs) -> Directions:
     cosines = jnp.where(both, inputs.gramian / jnp.where(largest == 0, 1.0, largest), 0.0)
     cosines = jnp.clip(cosines / norms[None] / norms[:, None], -1.0, 1.0)
     cosines = (cosines + cosines.T) / 2
-    cosines = jnp.fill_diagonal(cosines, jnp.float32(1), inplace=False)
+    cosines = jnp.fill_diagonal(cosines, jnp.ones(()), inplace=False)
     return Directions(cosines, norms, jnp.sqrt(largest) * inputs.scale, active, inputs.present & ~active)
 
 

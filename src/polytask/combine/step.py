@@ -12,6 +12,7 @@ from polytask.combine.base import Combined, Combiner, Info, Inputs, Selector, We
 from polytask.combine.engines import Engine, Losses, LossesFn, PerTask, columnwise_gramian, jacobian, prefers_loop
 from polytask.combine.finite import keep_state, poison, sound_losses
 from polytask.combine.gramian import Gramian, gramian, largest_entries, masked, weighted_sum
+from polytask.combine.outputs import split_parameters, told, with_constants, with_constants_step
 from polytask.combine.scale import own_factor, scale_factor
 
 
@@ -28,7 +29,7 @@ def combine_gradients(
 ) -> Combined:
     """One gradient from per-task gradients at hand.
 
-    - `gradients`: like the parameters, with a leading task axis.
+    - `gradients`: like the parameters, with a leading task axis; leaves that are no arrays of floats stay as they are.
     - `present`: the tasks that take part (all, if None); what the others hold is never looked at, even if it is NaN.
     - `independent`: the task gradients on an independent batch, for the methods that double sampling makes unbiased
       (MoDo, SDMGrad).
@@ -38,8 +39,11 @@ def combine_gradients(
     info["nonfinite"] marks the task: nothing is averaged away. `check_finite` turns that into an error with the
     task's name.
     """
+    losses = losses.astype(float)
     present = jnp.ones(losses.shape, bool) if present is None else present
     method = combiner.method
+    gradients, rest = eqx.partition(gradients, eqx.is_inexact_array)
+    independent = eqx.filter(independent, eqx.is_inexact_array)
     if isinstance(method, Weighting):
         # In one shape for all that follows: what XLA sees in two it may compute twice.
         rows = jax.tree.map(lambda g: g.reshape(g.shape[0], -1), gradients)
@@ -50,24 +54,33 @@ def combine_gradients(
         weights, new_state, info = _weigh(combiner, method, seen, losses, present, key, state)
         summed = weighted_sum(weights, rows, seen.finite)
         gradient = jax.tree.map(lambda s, g: s.reshape(g.shape[1:]), summed, gradients)
-        return Combined(poison(gradient, info), losses, None, new_state, info)
+        return Combined(eqx.combine(poison(gradient, info), rest), losses, None, new_state, info)
 
     finite = jnp.isfinite(largest_entries(gradients))
     sound, nonfinite = sound_losses(losses, finite, present, method.positive)
     used = present & finite
-    gradients = masked(used, gradients)
+    rows = jax.tree.map(lambda g: g.astype(float), masked(used, gradients))
+
+    def typed(gradient: PyTree) -> PyTree:
+        return jax.tree.map(lambda d, g: d.astype(g.dtype), gradient, gradients)
+
     if isinstance(method, Selector):
         if losses_after is None:
             raise ValueError(f"{combiner.name} tries steps: give combine_gradients its losses_after(gradient)")
-        gradient, new_state, info = method.select(combiner.scale, gradients, sound, present, key, state, losses_after)
+
+        def after(gradient: PyTree) -> Losses:
+            return losses_after(eqx.combine(typed(gradient), rest)).astype(float)
+
+        gradient, new_state, info = method.select(combiner.scale, rows, sound, present, key, state, after)
     else:
-        gradient, new_state, info = method.aggregate(gradients, sound, present, key, state)
+        gradient, new_state, info = method.aggregate(rows, sound, present, key, state)
         factor = scale_factor(combiner.scale, method.response, info.get("weights"), present)
         gradient = jax.tree.map(lambda g: g * factor, gradient)
         if "weights" in info:
             info = {**info, "weights": info["weights"] * factor}
     info = {**info, "nonfinite": nonfinite}
-    return Combined(poison(gradient, info), losses, None, keep_state(nonfinite, state, new_state), info)
+    gradient = eqx.combine(poison(typed(gradient), info), rest)
+    return Combined(gradient, losses, None, keep_state(nonfinite, state, new_state), info)
 
 
 def combined_gradient(
@@ -86,7 +99,10 @@ def combined_gradient(
 ) -> Combined:
     """One gradient of all task losses.
 
-    - `losses_fn(params)`: the losses (tasks,) and anything beside them; `PerTask` where each task has its own batch.
+    - `losses_fn(params)`: the losses (tasks,), a list of them or a dictionary by name (see `LossesFn`), and anything
+      beside them; `PerTask` where each task has its own batch.
+    - `params`: float arrays of any type are differentiated, and the gradient has their types. All else (functions,
+      integers, Python numbers) is handed through, with None for its gradient, as by `equinox.filter_grad`.
     - `present`: the tasks that take part (all, if None). The loss of an absent task may be anything, but where one
       backward pass serves all tasks (methods that look at losses only, the Gramian engine) its derivative must not be
       NaN: write sum / max(count, 1), not sum / count.
@@ -101,13 +117,17 @@ def combined_gradient(
     - `step(params, gradient)`: the parameters after the optimiser's step, for IT-MTL to try; gradient descent with the
       combiner's `learning_rate`, if None.
 
-    Non-finite losses and gradients: as in `combine_gradients`. Raises ValueError for an engine or an argument that the
-    method cannot work with.
+    Weights are computed in JAX's default float type. Non-finite losses and gradients: as in `combine_gradients`. Raises
+    ValueError for an engine or an argument that the method cannot work with, and for losses of another form.
     """
     _check(combiner, engine, independent, step)
     method = combiner.method
+    params, constant = split_parameters(params)
+    losses_fn = with_constants(losses_fn, constant)
+    independent = independent and with_constants(independent, constant)
+    step = step and with_constants_step(step, constant)
     if isinstance(method, Weighting) and method.needs == "losses":
-        return _by_losses(combiner, method, losses_fn, params, state, key, present)
+        return told(_by_losses(combiner, method, losses_fn, params, state, key, present))
     if present is None:
         present = jnp.ones(jax.eval_shape(losses_fn, params)[0].shape, bool)
     common, own = (params, None) if shared is None else eqx.partition(params, shared)
@@ -136,10 +156,10 @@ def combined_gradient(
             independent=other,
             losses_after=after,
         )._replace(aux=rows.aux)
-    if own is None:
-        return combined
-    gradient = eqx.combine(combined.gradient, poison(own_gradient, combined.info))
-    return combined._replace(gradient=gradient)
+    if own is not None:
+        gradient = eqx.combine(combined.gradient, poison(own_gradient, combined.info))
+        combined = combined._replace(gradient=gradient)
+    return told(combined)
 
 
 def _check(combiner: Combiner, engine: str, independent: LossesFn | None, step: Callable | None) -> None:
@@ -173,7 +193,7 @@ def _by_losses(
 
 
 def _no_gramian(finite: Bool[Array, " tasks"]) -> Gramian:
-    return Gramian(jnp.zeros((finite.shape[0],) * 2), jnp.float32(1), finite)
+    return Gramian(jnp.zeros((finite.shape[0],) * 2), jnp.ones(()), finite)
 
 
 def _restrict(losses_fn: LossesFn, own: PyTree) -> LossesFn:

@@ -21,7 +21,7 @@ class Tracked(NamedTuple):
 
 def start_tracking(params: PyTree, tasks: int) -> Tracked:
     """Means of zero."""
-    means = jax.tree.map(lambda p: jnp.zeros((tasks, *p.shape), p.dtype), params)
+    means = jax.tree.map(lambda p: jnp.zeros((tasks, *p.shape)), params)
     return Tracked(means, jnp.zeros(tasks), jnp.zeros(tasks))
 
 
@@ -40,7 +40,7 @@ def track(
         return old.reshape(shape) * mean + new.reshape(shape) * gradient
 
     means = jax.tree.map(one, state.means, gradients)
-    return Tracked(means, old * state.total + new, state.updates + present.astype(jnp.float32))
+    return Tracked(means, old * state.total + new, state.updates + present.astype(float))
 
 
 def db_mtl(beta: float = 0.9, sigma: float = 0.5) -> Aggregator:
@@ -95,7 +95,7 @@ def moco(
         raise ValueError("moco needs 0 < beta <= 1, gamma > 0 and rho >= 0")
 
     def init(params: PyTree, tasks: int) -> MoCoState:
-        return MoCoState(start_tracking(params, tasks), jnp.full(tasks, 1 / tasks), jnp.float32(0))
+        return MoCoState(start_tracking(params, tasks), jnp.full(tasks, 1 / tasks), jnp.zeros(()))
 
     def aggregate(
         gradients: PyTree,

@@ -45,7 +45,7 @@ def _evaluate(
         run: The run folder.
         episodes: Episodes of each task.
         seed: Seed of the environments.
-        video: Also film an episode of each task into RUN/videos; needs pip install 'polytask[official]'.
+        video: Also film an episode of each task into RUN/videos; needs pip install -e '.[official]' in the checkout.
     """
     from rich.console import Console
 

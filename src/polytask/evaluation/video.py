@@ -36,7 +36,8 @@ def prepare(specs: tuple[TaskSpec, ...]) -> None:
     missing = sorted({module for module in modules if importlib.util.find_spec(module) is None})
     if missing:
         raise VideoError(
-            f"videos need packages that are not installed ({', '.join(missing)}): pip install 'polytask[official]'"
+            f"videos need packages that are not installed ({', '.join(missing)}): "
+            f"pip install -e '.[official]' in the checkout"
         )
     if importlib.util.find_spec("mujoco") is not None:
         chosen = _working_gl()

@@ -150,7 +150,7 @@ def quadratic_program(
     try:
         import qpax
     except ImportError as error:
-        raise ImportError("quadratic_program needs qpax: pip install 'polytask[decisions]'") from error
+        raise ImportError("quadratic_program needs qpax: pip install -e '.[decisions]' in the checkout") from error
     n = linear.shape[0]
     a, b = equalities if equalities is not None else (jnp.zeros((0, n)), jnp.zeros(0))
     g, h = inequalities if inequalities is not None else (jnp.zeros((0, n)), jnp.zeros(0))

@@ -142,7 +142,7 @@ class InputMetric(eqx.Module):
             identity_last = (last.weight / 100, jnp.eye(outputs).reshape(-1))
             network = eqx.tree_at(lambda n: (n.layers[-1].weight, n.layers[-1].bias), network, identity_last)
         self.network = network
-        self.log_floor = jnp.float32(0)
+        self.log_floor = jnp.zeros(())
         self.outputs = outputs
 
     def __call__(self, x: Array, y: Array, task: Array) -> MetricValues:

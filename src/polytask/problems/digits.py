@@ -25,7 +25,8 @@ def load() -> Digits:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise ImportError(
-            "the digits of this problem come with scikit-learn; pip install 'polytask[problems]'", name="sklearn"
+            "the digits of this problem come with scikit-learn; pip install -e '.[problems]' in the checkout",
+            name="sklearn",
         ) from error
     found: Any = load_digits()
     return Digits((found.images / 16).astype(np.float32), found.target.astype(np.int64))

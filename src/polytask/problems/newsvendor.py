@@ -30,7 +30,9 @@ def newsvendor(key: PRNGKeyArray) -> tuple[Instances, Instances]:
     try:
         from sklearn.datasets import load_diabetes
     except ImportError as error:
-        raise ImportError("the newsvendor's data need scikit-learn: pip install 'polytask[decisions]'") from error
+        raise ImportError(
+            "the newsvendor's data need scikit-learn: pip install -e '.[decisions]' in the checkout"
+        ) from error
     features, progression = (np.asarray(part) for part in load_diabetes(return_X_y=True))
     measured = jnp.asarray(features / features.std(axis=0), jnp.float32)[:, None]
     demand = jnp.asarray(progression / 100, jnp.float32)[:, None, None]

@@ -33,7 +33,9 @@ def portfolio(key: PRNGKeyArray, days: int = DAYS) -> tuple[Instances, Instances
     try:
         from skfolio.datasets import load_sp500_dataset
     except ImportError as error:
-        raise ImportError("the portfolio's prices need skfolio: pip install 'polytask[decisions]'") from error
+        raise ImportError(
+            "the portfolio's prices need skfolio: pip install -e '.[decisions]' in the checkout"
+        ) from error
     prices = load_sp500_dataset().to_numpy(np.float64)
     returns = 100 * (prices[1:] / prices[:-1] - 1)
     last = len(returns) - 1

@@ -47,8 +47,12 @@ PANELS_OF_DECISIONS = (
 PANELS = (
     *EXPECTED,
     ("q_mean", "Mean Q (normalised return)"),
-    ("return_scale", "Return scale (raw reward units)"),
+    ("reward_scale", "Reward scale (multiplies raw rewards)"),
     ("return_bound", "Largest return seen (raw reward units)"),
+    ("critic_weight", "Weight of the task in the critic's step"),
+    ("actor_weight", "Weight of the task in the actor's step"),
+    ("critic_residual", "Residual of the critic's combiner (0 is exact)"),
+    ("actor_residual", "Residual of the actor's combiner (0 is exact)"),
 )
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, Generic, Literal, TypeVar
 
-from polytask.agents.config import AGENT_CONFIGS, AgentConfig, BRCConfig, SACConfig
+from polytask.agents.config import AGENT_CONFIGS, AgentConfig, BRCConfig
 from polytask.tasks.options import TaskOptions
 from polytask.tasks.spec import TaskSet, TaskSpec
 
@@ -100,7 +100,8 @@ def preset(name: Preset, kind: str = "brc") -> TrainConfig[Any]:
         "paper": {"critic_width": 4096, "batch_size": 1024},
         "quick": {"critic_width": 128},
     }
-    agent = BRCConfig(**sizes[name]) if kind == "brc" else SACConfig()
+    kinds = {config().kind: config for config in AGENT_CONFIGS}
+    agent = kinds[kind](**{size: value for size, value in sizes[name].items() if kind == BRCConfig.kind})
     if name == "quick":
         return TrainConfig(
             FIRST_LOOK, agent, steps=15_000, warmup_steps=2_000, eval_every=2_500, checkpoint_every=5_000, log_every=500

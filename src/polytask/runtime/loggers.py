@@ -132,7 +132,7 @@ class WandbLogger:
             wandb = importlib.import_module("wandb")
         except ImportError as error:
             raise ImportError(
-                "Weights & Biases is not installed; pip install 'polytask[wandb]', or train without --wandb"
+                "Weights & Biases is not installed; pip install -e '.[wandb]' in the checkout, or train without --wandb"
             ) from error
         file = run / "wandb_id"
         if not file.exists():

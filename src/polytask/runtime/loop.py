@@ -47,6 +47,7 @@ class Loop:
         self.metrics: dict[str, Any] = {}
         self.relations: Relations | None = None  # since the last log
         self.evaluated = _latest_scores(folder.read_evaluations())
+        self.started = session.step
         self.mark = (time.monotonic(), session.step)
         self.shown, self.rate = self.mark[0], 0.0
 
@@ -60,9 +61,38 @@ class Loop:
         except TaskFailure as failure:
             session.save()
             raise TaskFailure(failure.task, session.step + 1, failure.reason) from failure
+        self.conclude()
         if session.step % config.checkpoint_every:
+            self.check_finite()
             session.save()
         return session.step >= config.steps
+
+    def conclude(self) -> None:
+        """What every run ends with, whatever its length: a line of metrics, and an evaluation unless there are none."""
+        config, step = self.config, self.session.step
+        if step >= config.steps and self.started < step:
+            if step % config.log_every:
+                self.log()
+            if config.eval_every and step % config.eval_every:
+                self.evaluate()
+
+    def check_finite(self) -> None:
+        """Raises FloatingPointError, saying what is not finite, before that could reach a checkpoint."""
+        state = self.session.state
+        for name in ("critic_loss", "actor_loss"):
+            if not np.isfinite(np.asarray(self.metrics.get(name, 0.0))).all():
+                raise self.diverged(name.replace("_", " "))
+        for name, network in (("critic's weights", state.critic), ("actor's weights", state.actor)):
+            if not np.isfinite(float(optax.tree.norm(network))):
+                raise self.diverged(name)
+
+    def diverged(self, what: str) -> FloatingPointError:
+        """The error about something that is not finite."""
+        verb = "are" if what.endswith("weights") else "is"
+        return FloatingPointError(
+            f"diverged at step {self.session.step:,}: the {what} {verb} not finite; "
+            f"lower --agent.learning-rate, or look at the size of the rewards. The last checkpoint is as it was"
+        )
 
     def looks(self) -> bool:
         """Whether `after_step` looks at the state at this step."""
@@ -81,6 +111,7 @@ class Loop:
         if config.eval_every and session.step % config.eval_every == 0:
             self.evaluate()
         if session.step % config.checkpoint_every == 0:
+            self.check_finite()
             with timed(self.session.seconds, "checkpoint"):
                 session.save()
 
@@ -101,6 +132,9 @@ class Loop:
             self.learn(step)
         with timed(self.session.seconds, "update"):  # a policy's action waits for the update before it
             actions = np.asarray(actions)
+        if not np.isfinite(actions).all():
+            self.check_finite()
+            raise self.diverged("policy")
         with timed(self.session.seconds, "simulate"):
             session.send(actions)
             session.receive()
@@ -177,7 +211,7 @@ class Loop:
             "step": session.step,
             "seconds": sum(session.seconds.values()),
             "steps_per_second": rate,
-            **{name: float(value) for name, value in self.metrics.items()},
+            **{name: float(value) for name, value in self.metrics.items() if not np.ndim(value)},
             "parameter_norm": float(optax.tree.norm(session.state.critic)),
             "task": self.task_metrics(),
             "replay_transitions": session.replay.transitions,
@@ -200,6 +234,7 @@ class Loop:
             "episode_return": session.episodes.last_return,
             "return_bound": session.bounds.bound,
             "restarts": session.restarts,
+            **{name: value for name, value in self.metrics.items() if np.shape(value) == (len(self.tasks),)},
         }
         if session.step >= self.config.warmup_steps:
             generator = random.generator(self.config.seed, "diagnose", session.step)

@@ -85,8 +85,12 @@ class _Group:
             for session in self.sessions:
                 session.save()
             raise TaskFailure(failure.task, self.sessions[0].step + 1, failure.reason) from failure
+        self.hand_out()
+        for loop in self.loops:
+            loop.conclude()
         if self.sessions[0].step % config.checkpoint_every:
-            self.hand_out()
+            for loop in self.loops:
+                loop.check_finite()
             for session in self.sessions:
                 session.save()
         return self.sessions[0].step >= config.steps
@@ -99,7 +103,14 @@ class _Group:
         ready = all(session.replay.counts.all() for session in self.sessions)
         if not random_phase and ready and step > self.sessions[0].updated:
             self.learn(step)
-        for loop, own in zip(self.loops, np.asarray(actions), strict=True):
+        actions = np.asarray(actions)
+        if not np.isfinite(actions).all():
+            self.hand_out()
+            for loop, own in zip(self.loops, actions, strict=True):
+                if not np.isfinite(own).all():
+                    loop.check_finite()
+                    raise loop.diverged("policy")
+        for loop, own in zip(self.loops, actions, strict=True):
             loop.session.send(own)
         for loop in self.loops:
             with timed(loop.session.seconds, "simulate"):

@@ -238,7 +238,7 @@ def fingerprint(problem: Problem) -> str:
 
 def complete(content: dict[str, Any]) -> dict[str, Any]:
     """What `to_json` gave an older version, with the fields that came to be since, at their defaults."""
-    return {**dataclasses.asdict(RunConfig()), **content}
+    return _filled(dataclasses.asdict(RunConfig()), content)
 
 
 def from_json(content: dict[str, Any]) -> tuple[RunConfig, tuple[HeadSpec, ...]]:
@@ -250,6 +250,11 @@ def from_json(content: dict[str, Any]) -> tuple[RunConfig, tuple[HeadSpec, ...]]
     given["tasks"], given["relevance"] = tuple(given["tasks"]), tuple(given.get("relevance", ()))
     given["trunk"], given["optimiser"] = TrunkConfig(**given["trunk"]), OptimiserConfig(**given["optimiser"])
     return RunConfig(**given), tuple(HeadSpec(**spec) for spec in content["specs"])
+
+
+def _filled(usual: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
+    parts = {name: _filled(usual[name], value) for name, value in content.items() if isinstance(usual.get(name), dict)}
+    return {**usual, **content, **parts}
 
 
 def _plain(content: dict[str, Any]) -> dict[str, Any]:

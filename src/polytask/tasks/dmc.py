@@ -136,6 +136,6 @@ SUITE = Suite(
     tasks=TASKS,
     groups=GROUPS,
     package="dm_control",
-    install="pip install 'polytask[official]'",
+    install="pip install -e '.[official]' in the checkout",
     envpool=lambda spec: EnvPoolTask(envpool_id(spec.task), entries=LAYOUTS[spec.task].entries),
 )

@@ -16,7 +16,7 @@ from polytask.tasks.suite import Suite
 _PLUGINS = {
     "gymnasium_robotics": (
         ("Hand", "Fetch", "Adroit", "PointMaze", "AntMaze", "FrankaKitchen"),
-        "pip install 'polytask[official]'",
+        "pip install -e '.[official]' in the checkout",
     ),
     "humanoid_bench": (
         ("h1-", "h1hand-", "h1simplehand-", "h1strong-", "h1touch-", "g1-"),

@@ -165,6 +165,6 @@ SUITE = Suite(
     tasks=TASKS,
     groups=GROUPS,
     package="metaworld",
-    install="pip install 'polytask[official]'",
+    install="pip install -e '.[official]' in the checkout",
     envpool=_envpool,
 )
