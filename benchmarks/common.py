@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from polytask.agents.config import BRCConfig
-from polytask.runtime import provenance
+from polytask.runs import provenance
 from polytask.tasks.spec import TaskSet
 
 

@@ -33,30 +33,24 @@ import numpy as np
 import psutil
 
 from polytask.agents.config import BRCConfig
-from polytask.agents.factory import make_agent
-from polytask.runtime.compilation import keep_compiled
-from polytask.runtime.config import TrainConfig
-from polytask.runtime.folder import RunFolder
-from polytask.runtime.loggers import make_loggers
-from polytask.runtime.loop import Loop
-from polytask.runtime.progress import Progress
-from polytask.runtime.session import Session
-from polytask.stepping import make_stepper
+from polytask.online.config import TrainConfig
+from polytask.online.trainer import OnlineTrainer
+from polytask.runs.compilation import keep_compiled
 from polytask.tasks import resolve
 
 Span = tuple[float, float]  # beginning and end, by time.perf_counter
 PROFILED = 200  # steps
 
 
-class OneAfterTheOther(Loop):
+class OneAfterTheOther(OnlineTrainer):
     """The same step without overlap."""
 
-    def advance(self) -> None:
-        session = self.session
+    def _advance_once(self) -> None:
+        (session,) = self.sessions
         step = session.step + 1
-        session.send(np.asarray(self.policy_actions(step)))
+        session.send(np.asarray(self._policy_actions(step)))
         session.receive()
-        self.learn(step)
+        self._learn(step)
 
 
 class Parts:
@@ -139,9 +133,9 @@ def processor_times() -> dict[str, float]:
     return {**seconds, "workers": sum(sum(child.cpu_times()[:2]) for child in children)}
 
 
-def watched_parts(loop: Loop) -> Parts:
+def watched_parts(loop: OnlineTrainer) -> Parts:
     """Watches all parts of the loop's step."""
-    parts, session = Parts(), loop.session
+    parts, session = Parts(), loop.sessions[0]
     for engine in session.stepper._engines:
         pools = getattr(engine, "_pools", None)
         for owner in [engine] if pools is None else [pool._pool for pool in pools.values()]:
@@ -155,20 +149,20 @@ def watched_parts(loop: Loop) -> Parts:
     parts.watch(session.replay, "insert", "replay: insert")
     parts.watch(session.bounds, "update", "statistics")
     parts.watch(session.episodes, "update", "statistics")
-    parts.watch(loop, "log", "logging")
-    parts.watch(loop, "advance", "the rest: keys, waiting, the loop itself")
+    parts.watch(loop, "metrics", "logging")
+    parts.watch(loop, "_advance_once", "the rest: keys, waiting, the loop itself")
     return parts
 
 
-def take_turns(loop: Loop, rounds: int, steps: int) -> dict[type[Loop], list[float]]:
+def take_turns(loop: OnlineTrainer, rounds: int, steps: int) -> dict[type[OnlineTrainer], list[float]]:
     """Milliseconds per step in each block of both kinds of loop."""
-    times: dict[type[Loop], list[float]] = {Loop: [], OneAfterTheOther: []}
+    times: dict[type[OnlineTrainer], list[float]] = {OnlineTrainer: [], OneAfterTheOther: []}
     for turn in range(rounds):
-        for kind in sorted(times, key=lambda kind: (kind is Loop) == bool(turn % 2)):
+        for kind in sorted(times, key=lambda kind: (kind is OnlineTrainer) == bool(turn % 2)):
             begin = time.perf_counter()
             for _ in range(steps):
-                kind.advance(loop)
-            jax.block_until_ready(loop.session.state)
+                kind._advance_once(loop)
+            jax.block_until_ready(loop.sessions[0].state)
             times[kind].append((time.perf_counter() - begin) / steps * 1e3)
     return times
 
@@ -182,7 +176,7 @@ class Profile:
     parts: dict[str, float]
 
 
-def profile(loop: Loop) -> Profile:
+def profile(loop: OnlineTrainer) -> Profile:
     """Profiles polytask's loop."""
     programs = Programs()
     programs.watch(loop.agent, "_update", lambda given: given[1])
@@ -190,8 +184,8 @@ def profile(loop: Loop) -> Profile:
     parts = watched_parts(loop)
     before, begin = processor_times(), time.perf_counter()
     for _ in range(PROFILED):
-        loop.advance()
-    jax.block_until_ready(loop.session.state)
+        loop._advance_once()
+    jax.block_until_ready(loop.sessions[0].state)
     wall = time.perf_counter() - begin
     spent = {name: seconds - before[name] for name, seconds in processor_times().items()}
     programs.close()
@@ -199,7 +193,7 @@ def profile(loop: Loop) -> Profile:
     calls = parts.spent["simulators"]
     rest = sum(parts.spent.values()) - calls
     for _ in range(10):
-        loop.log()
+        loop.metrics()
     parts.spent["logging"] *= PROFILED / loop.config.log_every / 10
     return Profile(
         {"XLA": xla, "simulators, while no program runs": either - xla, "everything else": wall - either},
@@ -230,20 +224,17 @@ def main() -> None:
     config = TrainConfig(tasks.names, agent_config, steps=10**6, warmup_steps=tasks.horizon + 50, tensorboard=False)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         run = Path(folder)
-        agent = make_agent(config.agent, tasks)
-        stepper = make_stepper(tasks, goal_seed=0)
-        session = Session(config, tasks, agent, stepper, run)
-        session.begin()
-        loop = Loop(session, stepper, make_loggers(run, {}, False, False), Progress(config.steps), RunFolder(run))
-        while session.step < config.warmup_steps + 5:
-            loop.advance()
+        loop = OnlineTrainer(config, {config.seed: run})
+        loop.start(None, print)
+        loop.advance(config.warmup_steps + 5, lambda step: False)
+        (session,) = loop.sessions
         jax.block_until_ready(session.state)
         times = take_turns(loop, arguments.rounds, arguments.steps)
-        loop.log()  # compiles what it needs
+        loop.metrics()  # compiles what it needs
         found = profile(loop)
-        stepper.close()
+        loop.close()
 
-    ours, other = times[Loop], times[OneAfterTheOther]
+    ours, other = times[OnlineTrainer], times[OneAfterTheOther]
     pairs = statistics.median(b / a for a, b in zip(ours, other, strict=True))
     print("| a step of all tasks, ms | median | minimum |\n|---|---|---|")
     print(f"| simulators and update together | {statistics.median(ours):.2f} | {min(ours):.2f} |")

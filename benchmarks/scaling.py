@@ -44,7 +44,7 @@ def update_by_width(widths: list[int], batches: list[int], budget: float) -> lis
     import jax
 
     from polytask.agents.config import BRCConfig
-    from polytask.runtime.compilation import keep_compiled
+    from polytask.runs.compilation import keep_compiled
     from polytask.speed import TASKS, blocks, seconds, update_call
     from polytask.tasks import resolve
 
@@ -75,42 +75,35 @@ def machinery(names: list[str], budget: float) -> dict[str, float]:
     import psutil
 
     from polytask.agents.config import BRCConfig
-    from polytask.agents.factory import make_agent
-    from polytask.runtime.compilation import keep_compiled
-    from polytask.runtime.config import TrainConfig
-    from polytask.runtime.folder import RunFolder
-    from polytask.runtime.loggers import make_loggers
-    from polytask.runtime.loop import Loop
-    from polytask.runtime.progress import Progress
-    from polytask.runtime.session import Session
+    from polytask.online.config import TrainConfig
+    from polytask.online.trainer import OnlineTrainer
+    from polytask.runs import checkpoint
+    from polytask.runs.compilation import keep_compiled
     from polytask.speed import blocks, seconds, update_call
-    from polytask.stepping import make_stepper
     from polytask.tasks import resolve
     from polytask.tasks.options import TaskOptions
 
     keep_compiled()
     tasks = resolve(names, TaskOptions(horizon=200))
     config = TrainConfig(tasks.names, BRCConfig(), steps=1000, warmup_steps=1000, tensorboard=False)
-    stepper = make_stepper(tasks, goal_seed=0)
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder)
-        session = Session(config, tasks, make_agent(config.agent, tasks), stepper, run)
-        session.begin()
+        trainer = OnlineTrainer(config, {0: run})
+        trainer.start(None, print)
+        (session,) = trainer.sessions
         own = psutil.Process()
         found = {"start": time.time() - own.create_time()}
-        loop = Loop(session, stepper, make_loggers(run, {}, False, False), Progress(config.steps), RunFolder(run))
-        for _ in range(210):  # every task has ended an episode
-            loop.advance()
+        trainer.advance(210, lambda step: False)  # every task has ended an episode
         found["memory"] = sum(process.memory_info().rss for process in [own, *own.children(recursive=True)]) / 1e6
-        found["step"] = fastest(lambda: [loop.advance() for _ in range(5)] and None, 20) / 5
+        found["step"] = fastest(lambda: trainer.advance(trainer.step + 5, lambda step: False), 20) / 5
         draws = np.random.default_rng(0)
         found["draw"] = fastest(lambda: session.replay.sample(2, 256, draws) and None, 50)
         session.step = config.warmup_steps  # from here on a log has the losses of every task
-        loop.log()
-        found["log"] = fastest(loop.log, 3)
+        trainer.metrics()
+        found["log"] = fastest(trainer.metrics, 3)
         session.step = 500
-        found["checkpoint"] = fastest(session.save, 1)
-        stepper.close()
+        found["checkpoint"] = fastest(lambda: checkpoint.save(run, 500, *session.saved()), 1)
+        trainer.close()
     call = update_call(config.agent, tasks)
     seconds(call)
     found["update"] = 1e3 * min(blocks(call, budget, least=3)) / config.agent.updates_per_step

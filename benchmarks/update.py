@@ -23,7 +23,7 @@ from common import facts, official_agent, save
 
 from polytask.agents.config import BRCConfig
 from polytask.machine import keep_freed_memory
-from polytask.runtime.compilation import keep_compiled
+from polytask.runs.compilation import keep_compiled
 from polytask.speed import TASKS, matmul_peak, multiplications, random_batches, seconds, update_call
 from polytask.tasks import TaskSet, resolve
 

@@ -29,16 +29,11 @@ import numpy as np
 from common import facts, official_agent, save
 
 from polytask.agents.config import BRCConfig
-from polytask.agents.factory import make_agent
-from polytask.runtime.compilation import keep_compiled
-from polytask.runtime.config import TrainConfig
-from polytask.runtime.folder import RunFolder
-from polytask.runtime.loggers import make_loggers
-from polytask.runtime.loop import Loop
-from polytask.runtime.progress import Progress
-from polytask.runtime.session import Session
+from polytask.online.config import TrainConfig
+from polytask.online.trainer import OnlineTrainer
+from polytask.runs.compilation import keep_compiled
+from polytask.runs.loggers import make_loggers
 from polytask.speed import TASKS
-from polytask.stepping import make_stepper
 from polytask.tasks import TaskSet, resolve
 
 
@@ -46,22 +41,22 @@ class Ours:
     """The loop of `polytask train`."""
 
     def __init__(self, config: TrainConfig, tasks: TaskSet, folder: Path) -> None:
-        self.stepper = make_stepper(tasks, goal_seed=0)
-        self.session = Session(config, tasks, make_agent(config.agent, tasks), self.stepper, folder)
-        self.session.begin()
-        loggers = make_loggers(folder, {}, False, False)
-        self.loop = Loop(self.session, self.stepper, loggers, Progress(config.steps), RunFolder(folder))
+        self.trainer = OnlineTrainer(config, {config.seed: folder})
+        self.trainer.start(None, print)
+        self.loggers = make_loggers(folder, {}, False, False)
 
     def step(self) -> None:
-        self.loop.advance()
-        self.loop.after_step()
+        self.trainer.advance(self.trainer.step + 1, lambda step: False)
+        if self.trainer.step % self.trainer.config.log_every == 0:
+            self.compile()
 
     def compile(self) -> None:
         """What the first learning steps and the first log would compile."""
-        self.loop.log()
+        (record,) = self.trainer.metrics()
+        self.loggers.metrics({"step": self.trainer.step, **(record or {})})
 
     def finish(self) -> Any:
-        return jax.block_until_ready(self.session.state)
+        return jax.block_until_ready(self.trainer.sessions[0].state)
 
 
 class Environments:
@@ -219,7 +214,7 @@ def main() -> None:
         end = time.perf_counter() + given.budget
         times = take_turns(loops, given.steps, lambda pairs: pairs < 3 or time.perf_counter() < end)
         rows.append(summary("updates", times, given.steps * len(tasks)))
-        loops["ours"].stepper.close()
+        loops["ours"].trainer.close()
     print(f"Width {given.width}, batch {given.batch}, {agent.updates_per_step} updates a step; load {known['load']}\n")
     print("| phase | ours, steps/s: median (best) | official | ratio: pairs (best) | all blocks together | pairs |")
     print("|---|---|---|---|---|---|")

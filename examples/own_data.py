@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from polytask.supervised import HeadSpec, Problem, Rows, RunConfig, TrunkConfig, load, make_problem, split, train
+from polytask.supervised import HeadSpec, Problem, Rows, TrainConfig, TrunkConfig, load, make_problem, split, train
 
 TASKS = (
     HeadSpec("price", "regression"),
@@ -32,7 +32,7 @@ def houses(seed: int = 0) -> Problem:
 
 def main(steps: int = 1_000) -> None:
     """Trains in a folder, then predicts for two houses."""
-    config = RunConfig(problem="houses", trunk=TrunkConfig(width=64), combine="pcgrad", steps=steps, patience=5)
+    config = TrainConfig(problem="houses", trunk=TrunkConfig(width=64), combine="pcgrad", steps=steps, patience=5)
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         train(config, houses(), run)

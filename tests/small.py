@@ -5,11 +5,16 @@ import io
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
 
 from polytask.cli import main
+from polytask.training import kinds
+from polytask.training.arguments import folders
+from polytask.training.run import _Loop
 
 POINT, PLANE, BREAKS = "gym/tests.small:point", "gym/tests.small:plane", "gym/tests.small:breaks"
 HORIZON = 20
@@ -97,3 +102,15 @@ def check_light_help(problem: str, option: str) -> None:
     )
     assert option in done.stdout
     assert not [line for line in done.stdout.splitlines() if len(line) > 80 and not line.startswith("usage:")]
+
+
+def asked(*arguments: str) -> tuple[Any, Path]:
+    """The configuration and the run folder that `polytask train` was asked for."""
+    found = kinds.asked(arguments).parse(list(arguments))
+    return found.config, next(iter(folders(found).values()))
+
+
+def killed_at(monkeypatch: Any, step: int) -> None:
+    """Lets a run die while it saves the checkpoint of a step."""
+    saves = _Loop.save
+    monkeypatch.setattr(_Loop, "save", lambda self: saves(self) if self.trainer.step != step else 1 / 0)

@@ -16,12 +16,11 @@ import pytest
 import polytask
 from polytask.agents.config import BRCConfig, SACConfig
 from polytask.cli import COMMANDS
-from polytask.commands import decisions, supervised
-from polytask.commands.train import parse_train
-from polytask.runtime.config import from_json, to_json
-from polytask.runtime.loop import Loop
 from polytask.tasks.registry import resolve
-from tests.small import AGENT, BREAKS, PLANE, POINT, command
+from polytask.training import kinds
+from polytask.training.config import content_of
+from polytask.training.run import _Loop
+from tests.small import AGENT, BREAKS, PLANE, POINT, asked, command
 
 # Random actions only: nothing is compiled, so that such a run takes no time.
 RANDOM = [*AGENT, "--warmup-steps", "1000", "--checkpoint-every", "60", "--eval-every", "0", "--log-every", "20"]
@@ -114,14 +113,14 @@ def test_what_polytask_did_not_word_keeps_its_traceback(monkeypatch):
 
 
 def test_values_given_win_over_the_preset_s():
-    config, run, _ = parse_train(["metaworld/mt10", "--preset", "paper", "--agent.critic-width", "512", "--steps", "9"])
+    config, run = asked("metaworld/mt10", "--preset", "paper", "--agent.critic-width", "512", "--steps", "9")
     assert config.agent == BRCConfig(critic_width=512, batch_size=1024)
     assert (config.steps, config.tasks) == (9, ("metaworld/mt10",))
     assert str(run) == "runs/metaworld-mt10-brc-paper-seed0"
 
 
 def test_without_a_task_a_first_look():
-    config, run, _ = parse_train(["--seed", "3"])
+    config, run = asked("--seed", "3")
     assert set(config.tasks) < set(resolve(["metaworld/mt10"]).names)
     assert config.steps < 20_000
     assert config.agent == BRCConfig(critic_width=128)
@@ -129,12 +128,12 @@ def test_without_a_task_a_first_look():
 
 
 def test_with_a_task_the_preset_is_cpu():
-    config, run, _ = parse_train(["dmc/cheetah-run", "gym/my.module:make", "--run=here"])
+    config, run = asked("dmc/cheetah-run", "gym/my.module:make", "--run=here")
     assert (config.agent, config.steps, str(run)) == (BRCConfig(), 100_000, "here")
 
 
 def test_the_baseline_has_fields_of_its_own():
-    config, run, _ = parse_train(["metaworld/mt10", "--agent.kind", "sac", "--agent.width", "64"])
+    config, run = asked("metaworld/mt10", "--agent.kind", "sac", "--agent.width", "64")
     assert config.agent == SACConfig(width=64)
     assert str(run) == "runs/metaworld-mt10-sac-seed0"
 
@@ -142,10 +141,10 @@ def test_the_baseline_has_fields_of_its_own():
 def test_a_task_weighted_critic_takes_weights_and_finds_them_again():
     weights = ("metaworld/reach-v3=2", "metaworld/push-v3=0.5")
     flags = ["--agent.critic-loss", "task-weighted", "--agent.relevance", *weights]
-    config = parse_train(["metaworld/mt10", *flags])[0]
+    config = asked("metaworld/mt10", *flags)[0]
     assert config.agent == BRCConfig(critic_loss="task-weighted", relevance=weights)
-    content = json.loads(json.dumps(to_json(config, resolve(config.tasks))))
-    assert from_json(content)[0] == config
+    content = json.loads(json.dumps(content_of("online", config, {"specs": []})))
+    assert kinds.config_of(content) == config
     code, _, err = command("train", "metaworld/mt10", "--agent.relevance", weights[0])
     assert code == 2
     assert "give both, or neither" in err
@@ -153,33 +152,33 @@ def test_a_task_weighted_critic_takes_weights_and_finds_them_again():
 
 def test_only_the_official_sizes_evaluate_the_last_weights():
     presets = ("cpu", "quick", "paper")
-    windows = [parse_train(["--preset", name, "metaworld/mt10"])[0].policy_average for name in presets]
+    windows = [asked("--preset", name, "metaworld/mt10")[0].policy_average for name in presets]
     assert windows == [1_000, 1_000, 0]
     code, _, err = command("train", "metaworld/mt10", "--policy-average", "-1")
     assert code == 2
-    assert "policy_average cannot be negative" in err
+    assert "--policy-average must be at least 0" in err
 
 
 def test_task_options_with_and_without_their_prefix():
     for flags in (["--goals", "fixed", "--horizon=50"], ["--task.goals=fixed", "--task.horizon", "50"]):
-        task = parse_train(["metaworld/mt10", *flags])[0].task
+        task = asked("metaworld/mt10", *flags)[0].task
         assert (task.goals, task.horizon) == ("fixed", 50)
 
 
 def test_one_flag_sets_both_combiners_and_names_the_folder():
     for flags in (["--combine", "pcgrad"], ["--combine=pcgrad"]):
-        config, run, _ = parse_train([*flags, "metaworld/mt10", "--seed", "1"])
+        config, run = asked(*flags, "metaworld/mt10", "--seed", "1")
         assert (config.agent.critic_combiner, config.agent.actor_combiner) == ("pcgrad", "pcgrad")
         assert str(run) == "runs/metaworld-mt10-brc-pcgrad-seed1"
-    run = parse_train(["metaworld/mt10", "--combine", "cagrad:c=0.4"])[1]
+    run = asked("metaworld/mt10", "--combine", "cagrad:c=0.4")[1]
     assert str(run) == "runs/metaworld-mt10-brc-cagrad-c=0.4-seed0"
-    config, run, _ = parse_train(["metaworld/mt10", "--agent.critic-combiner", "mgda"])
+    config, run = asked("metaworld/mt10", "--agent.critic-combiner", "mgda")
     assert (config.agent.actor_combiner, str(run)) == ("none", "runs/metaworld-mt10-brc-mgda+none-seed0")
 
 
 def test_the_default_folder_stays_short():
     names = ["dmc/cheetah-run", "dmc/walker-walk", "gym/my.module:make", "gym/Pendulum-v1"]
-    assert str(parse_train(names)[1]) == "runs/dmc-cheetah-run+dmc-walker-walk+2-more-brc-seed0"
+    assert str(asked(*names)[1]) == "runs/dmc-cheetah-run+dmc-walker-walk+2-more-brc-seed0"
 
 
 # Training
@@ -249,14 +248,14 @@ def test_resume_refuses_what_may_not_change(random_run):
 
 def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(tmp_path, monkeypatch):
     run = tmp_path / "a run"
-    show = Loop.show
+    tick = _Loop.tick
 
-    def press(loop):
-        show(loop)
-        if loop.session.step == 33:
+    def press(loop, step):
+        if step == 33:
             signal.raise_signal(signal.SIGINT)
+        return tick(loop, step)
 
-    monkeypatch.setattr(Loop, "show", press)
+    monkeypatch.setattr(_Loop, "tick", press)
     code, out, err = command("train", POINT, *RANDOM, "--steps", "90", "--run", str(run))
     assert code == 130
     assert "stopping after this step" in out
@@ -274,14 +273,15 @@ def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(tmp_path, monkeypatch):
 
 def test_ctrl_c_twice_stops_at_once(tmp_path):
     script = (
-        "import signal, sys, time\nfrom polytask.cli import main\nfrom polytask.runtime.loop import Loop\n"
-        "def show(loop):\n"
-        "    if loop.session.step == 75:\n"
+        "import signal, sys, time\nfrom polytask.cli import main\nfrom polytask.training.run import _Loop\n"
+        "def tick(loop, step):\n"
+        "    if step == 75:\n"
         "        signal.raise_signal(signal.SIGINT)\n"
         "        while signal.getsignal(signal.SIGINT) is not signal.default_int_handler:\n"
         "            time.sleep(0.001)  # or both may be seen as one\n"
         "        signal.raise_signal(signal.SIGINT)\n"
-        "Loop.show = show\n"
+        "    return loop.stop()\n"
+        "_Loop.tick = tick\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
     run = tmp_path / "run"
@@ -391,6 +391,4 @@ def test_the_commands_of_the_page_are_understood():
     assert {words[0] for words in given} == set(COMMANDS) - {"tasks", "bench"}
     for words in given:
         if words[0] == "train":
-            data = any(word.startswith("problems/") for word in words)
-            parse = (decisions.parse if decisions.is_asked(words) else supervised.parse) if data else parse_train
-            parse(words[1:])
+            kinds.asked(words[1:]).parse(words[1:])

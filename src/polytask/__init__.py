@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from polytask.agents.config import BRCConfig as BRCConfig
     from polytask.agents.config import SACConfig as SACConfig
     from polytask.agents.factory import make_agent as make_agent
-    from polytask.policy import Policy as Policy
-    from polytask.policy import load as load
-    from polytask.runtime.config import TrainConfig as TrainConfig
-    from polytask.runtime.training import train as train
+    from polytask.online.config import TrainConfig as TrainConfig
+    from polytask.online.policy import Policy as Policy
     from polytask.tasks.options import TaskOptions as TaskOptions
     from polytask.tasks.registry import resolve as resolve
     from polytask.tasks.spec import TaskSet as TaskSet
     from polytask.tasks.spec import TaskSpec as TaskSpec
+    from polytask.training.kinds import load as load
+    from polytask.training.start import train as train
 
     __version__: str
 
@@ -25,10 +25,10 @@ _HOME = {
     "BRCConfig": "agents.config",
     "SACConfig": "agents.config",
     "make_agent": "agents.factory",
-    "Policy": "policy",
-    "load": "policy",
-    "TrainConfig": "runtime.config",
-    "train": "runtime.training",
+    "Policy": "online.policy",
+    "load": "training.kinds",
+    "TrainConfig": "online.config",
+    "train": "training.start",
     "TaskOptions": "tasks.options",
     "resolve": "tasks.registry",
     "TaskSet": "tasks.spec",

@@ -84,7 +84,7 @@ def _dispatch(given: list[str]) -> int:
 
 def _exit_code(error: Exception) -> int | None:
     """The code of an error whose message says all that a person needs; None for one that needs its traceback."""
-    from polytask.runtime.storage import StorageError
+    from polytask.runs.storage import StorageError
     from polytask.stepping.base import TaskFailure
 
     if isinstance(error, StorageError | TaskFailure | OSError):

@@ -21,14 +21,11 @@ import numpy as np
 from polytask import random
 from polytask.agents.config import BRCConfig
 from polytask.agents.factory import make_agent
+from polytask.online.config import TrainConfig
+from polytask.online.trainer import OnlineTrainer
 from polytask.replay.batch import Batch
 from polytask.replay.buffer import slot_bytes
-from polytask.runtime.config import TrainConfig
-from polytask.runtime.folder import RunFolder
-from polytask.runtime.loggers import make_loggers
-from polytask.runtime.loop import Loop
-from polytask.runtime.progress import Progress
-from polytask.runtime.session import Session
+from polytask.runs.loggers import make_loggers
 from polytask.stepping import make_stepper
 from polytask.tasks.registry import resolve
 from polytask.tasks.spec import TaskSet
@@ -43,11 +40,11 @@ def mark(name):
     stages.setdefault(name, (time.time(), time.process_time()))
 mark("python")
 from polytask.cli import main
-import polytask.runtime.training
+import polytask.online.trainer
 mark("imports")
 import jax
 from polytask.agents.base import Agent
-from polytask.runtime.session import Session
+from polytask.online.session import Session
 def marking(kind, method, name):
     call = getattr(kind, method)
     def marked(*arguments, **named):
@@ -188,23 +185,23 @@ def training_rate(tasks: TaskSet, budget: float) -> Result:
     with contextlib.ExitStack() as stack:
         run = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-        stepper = make_stepper(tasks, goal_seed=0)
-        stack.callback(stepper.close)
-        session = Session(config, tasks, make_agent(config.agent, tasks), stepper, run)
-        session.begin()
+        trainer = OnlineTrainer(config, {config.seed: run})
+        stack.callback(trainer.close)
+        trainer.start(None, lambda text: None)
         loggers = stack.enter_context(make_loggers(run, {}, False, False))
-        loop = Loop(session, stepper, loggers, Progress(config.steps), RunFolder(run))
+
+        def log() -> None:
+            for record in trainer.metrics():
+                loggers.metrics({"step": trainer.step, **(record or {})})
 
         def block() -> Any:
-            for _ in range(20):
-                loop.advance()
-                if session.step % config.log_every == 0:
-                    loop.log()
-            return session.state
+            trainer.advance(trainer.step + 20, lambda step: False)
+            if trainer.step % config.log_every == 0:
+                log()
+            return trainer.sessions[0].state
 
-        while session.step < config.warmup_steps:
-            loop.advance()
-        loop.log()
+        trainer.advance(config.warmup_steps, lambda step: False)
+        log()
         times = blocks(block, budget)
     rates = [20 * len(tasks) / taken for taken in times]
     updates = f"{config.agent.updates_per_step} updates a step"

@@ -3,7 +3,7 @@
 import numpy as np
 
 from polytask.affinity.averages import Averages
-from polytask.runtime.affinity_log import AffinityLog
+from polytask.runs.affinity_log import AffinityLog
 
 
 def matrix(tasks: int, seed: int = 0) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 from polytask.affinity.record import pool
 from polytask.report import write_report
 from polytask.report.affinity import heat_figure
-from polytask.runtime.affinity_log import read_affinity
+from polytask.runs.affinity_log import read_affinity
 from tests.affinity.runs import write_affinity
 from tests.small import command
 

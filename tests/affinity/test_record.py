@@ -7,8 +7,8 @@ import pytest
 
 from polytask.affinity.averages import Averages
 from polytask.affinity.record import clear_pairs, conflict_rates, over_seeds, pool, to_line
-from polytask.runtime.affinity_log import AffinityLog, read_affinity
-from polytask.runtime.folder import RunFolder, RunFolderError
+from polytask.runs.affinity_log import AffinityLog, read_affinity
+from polytask.runs.folder import RunFolder, RunFolderError
 from tests.affinity.runs import write_affinity
 
 TASKS = ("gym/a", "gym/b", "gym/c")

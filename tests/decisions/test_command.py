@@ -7,9 +7,8 @@ import sys
 
 import pytest
 
-from polytask.commands.decisions import default_folder, parse
 from polytask.problems import DECISIONS, is_decision, resolve_decision
-from tests.small import check_light_help, command
+from tests.small import asked, check_light_help, command
 
 OWN = "problems/tests.decisions.small:shops"
 FAST = ["--eval-every", "4", "--no-tensorboard"]
@@ -70,7 +69,7 @@ def test_evaluate_gives_the_last_figures_with_intervals(trained, tmp_path):
     assert re.search(r"decision quality +-?\d\.\d{4} +-?\d\.\d{4} to -?\d\.\d{4}", out)
     found = json.loads((run / "evaluation.json").read_text())
     last = json.loads((run / "evaluations.jsonl").read_text().splitlines()[-1])
-    pairs = {"decision": last["task"]["score"]["shops"], "squared_error": last["task"]["loss"]["shops"]}
+    pairs = {"decision": last["task"]["score"]["shops"], "squared_error": last["task"]["squared_error"]["shops"]}
     for name, value in (pairs | {key: last[key] for key in ("objective", "oracle", "random")}).items():
         assert found[name]["value"] == pytest.approx(value, rel=1e-5), name
         assert found[name]["low"] <= found[name]["value"] <= found[name]["high"], name
@@ -118,9 +117,9 @@ def test_every_problem_has_a_case_and_a_folder_of_its_own():
     for name in DECISIONS:
         assert is_decision(f"problems/{name}")
         assert "taskmet" in resolve_decision(name).losses
-    config = parse(["problems/shortest-path", "--loss", "taskmet", "--metric", "diagonal", "--trace", "1"])
-    assert default_folder(config).as_posix() == "runs/shortest-path-taskmet-diagonal-trace1-seed0"
-    assert default_folder(parse(["problems/cubic", "--loss", "spo+"])).as_posix() == "runs/cubic-spo+-seed0"
+    folder = asked("problems/shortest-path", "--loss", "taskmet", "--metric", "diagonal", "--trace", "1")[1]
+    assert folder.as_posix() == "runs/shortest-path-taskmet-diagonal-trace1-seed0"
+    assert asked("problems/cubic", "--loss", "spo+")[1].as_posix() == "runs/cubic-spo+-seed0"
 
 
 def test_help_is_light_and_fits_80_columns():

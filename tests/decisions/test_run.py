@@ -10,13 +10,14 @@ import pytest
 
 from polytask.decisions import DecisionConfig, load, train
 from polytask.decisions.case import resolved
-from polytask.decisions.run import Loop
 from polytask.decisions.training import keys_of
-from polytask.losses import LearnerError, predict
-from polytask.runtime.diff import diff
-from polytask.runtime.folder import RunFolderError
-from polytask.runtime.storage import StorageError
+from polytask.losses import predict
+from polytask.runs.diff import diff
+from polytask.runs.folder import RunFolderError
+from polytask.runs.storage import StorageError
+from polytask.training.trainer import SeedsStopped
 from tests.decisions.small import loud_shops, shops
+from tests.small import killed_at
 
 CASE = shops()
 CONFIG = DecisionConfig(problem="shops", eval_every=4, checkpoint_every=8, tensorboard=False)
@@ -38,8 +39,7 @@ def check_resume(config, whole, folder, monkeypatch):
     """Stopped by a smaller number of steps at first, and then by a kill between two checkpoints."""
     run = folder / "run"
     assert train(dataclasses.replace(config, steps=4), CASE, {0: run})
-    saves = Loop._save
-    monkeypatch.setattr(Loop, "_save", lambda self: saves(self) if self.step != 16 else 1 / 0)
+    killed_at(monkeypatch, 16)
     with pytest.raises(ZeroDivisionError):  # killed while it saves step 16: back to step 8
         train(config, CASE, {0: run})
     monkeypatch.undo()
@@ -66,7 +66,9 @@ def test_what_a_run_records(whole):
     last = evaluated[-1]
     assert last["task"]["rows"] == {"shops": 8}
     assert last["squared_error"].keys() == {"cheap", "dear"}
-    np.testing.assert_allclose(np.mean(list(last["squared_error"].values())), last["task"]["loss"]["shops"], rtol=1e-5)
+    np.testing.assert_allclose(
+        np.mean(list(last["squared_error"].values())), last["task"]["squared_error"]["shops"], rtol=1e-5
+    )
     quality = (last["objective"] - last["random"]) / (last["oracle"] - last["random"])
     np.testing.assert_allclose(quality, last["task"]["score"]["shops"], rtol=1e-5)
     config = json.loads((whole / "config.json").read_text())
@@ -79,7 +81,9 @@ def test_the_folder_is_enough_to_predict(whole):
     assert (trained.step, trained.metric) == (20, None)
     _, test = CASE.data(keys_of(0).data)
     error = jnp.square(predict(trained.predictor, test.x) - test.y).mean()
-    np.testing.assert_allclose(error, lines(whole, "evaluations.jsonl")[-1]["task"]["loss"]["shops"], rtol=1e-4)
+    np.testing.assert_allclose(
+        error, lines(whole, "evaluations.jsonl")[-1]["task"]["squared_error"]["shops"], rtol=1e-4
+    )
 
 
 @pytest.mark.slow
@@ -112,7 +116,7 @@ def test_a_seed_that_fails_says_what_to_do_and_holds_up_no_other(tmp_path):
     even = next(seed for seed in range(8) if int(jax.random.bits(keys_of(seed).data)) % 2 == 0)
     runs = {even: tmp_path / "even", odd: tmp_path / "odd"}
     for _ in range(2):  # the second time from its checkpoint
-        with pytest.raises(LearnerError, match=rf"seed {odd} stopped learning at step 1: .*--learning-rate.*odd"):
+        with pytest.raises(SeedsStopped, match=rf"seed {odd} stopped learning at step 1: .*--learning-rate"):
             train(CONFIG, case, runs)
     assert [row["step"] for row in lines(runs[even], "evaluations.jsonl")] == [4, 8, 12, 16, 20]
     assert [row["step"] for row in lines(runs[odd], "evaluations.jsonl")] == [4]

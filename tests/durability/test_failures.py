@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from polytask.runtime import checkpoint
-from polytask.runtime.folder import RunFolder
-from polytask.runtime.training import train
+from polytask.runs import checkpoint
+from polytask.runs.folder import RunFolder
 from polytask.stepping import TaskFailure
+from polytask.training.start import train
 from tests.durability.test_resume import SMALL, config
 
 GOOD = "gym/tests.learning.probes:up"

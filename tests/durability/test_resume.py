@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from polytask.agents.config import BRCConfig
-from polytask.runtime import checkpoint
-from polytask.runtime.config import TrainConfig
-from polytask.runtime.diff import diff
-from polytask.runtime.storage import TEMPORARY
-from polytask.runtime.training import train
+from polytask.online.config import TrainConfig
+from polytask.runs import checkpoint
+from polytask.runs.diff import diff
+from polytask.runs.storage import TEMPORARY
+from polytask.training.start import train
 
 PROBES = ("gym/tests.learning.probes:up", "gym/tests.learning.probes:truncates")
 SMALL = BRCConfig(critic_width=8, actor_width=8, batch_size=8, bins=11)
@@ -126,8 +126,8 @@ KILLED = """
 import sys
 from pathlib import Path
 from polytask.agents.config import BRCConfig
-from polytask.runtime.config import TrainConfig
-from polytask.runtime.training import train
+from polytask.online.config import TrainConfig
+from polytask.training.start import train
 from polytask.tasks.options import TaskOptions
 
 agent = BRCConfig(critic_width=8, actor_width=8, batch_size=8, bins=11)

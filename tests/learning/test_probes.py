@@ -5,16 +5,10 @@ import numpy as np
 import pytest
 
 from polytask.agents.config import BRCConfig, SACConfig
-from polytask.agents.factory import make_agent
-from polytask.runtime.config import TrainConfig
-from polytask.runtime.folder import RunFolder
-from polytask.runtime.loggers import Loggers
-from polytask.runtime.loop import Loop
-from polytask.runtime.progress import Progress
-from polytask.runtime.session import Session
-from polytask.stepping import make_stepper
+from polytask.online.config import TrainConfig
+from polytask.online.trainer import OnlineTrainer
 from polytask.tasks.options import TaskOptions
-from polytask.tasks.registry import resolve
+from polytask.training.run import run as run_trainer
 
 NAMES = ("up", "down", "thousandfold", "wide", "nothing", "truncates", "terminates")
 DISCOUNT = 0.9
@@ -33,13 +27,9 @@ def trained(agent_config, run, steps, names=NAMES):
         eval_every=0,
         tensorboard=False,
     )
-    tasks = resolve(config.tasks, config.task)
-    stepper = make_stepper(tasks, goal_seed=0)
-    session = Session(config, tasks, make_agent(config.agent, tasks), stepper, run)
-    session.begin()
-    Loop(session, stepper, Loggers([]), Progress(steps), RunFolder(run)).run(lambda: False)
-    stepper.close()
-    return session
+    trainer = OnlineTrainer(config, {0: run})
+    assert run_trainer(trainer, {0: run})
+    return trainer.sessions[0]
 
 
 def modes(session):

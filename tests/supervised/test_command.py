@@ -6,8 +6,7 @@ import sys
 
 import pytest
 
-from polytask.commands.supervised import default_folder, parse
-from tests.small import check_light_help, command
+from tests.small import asked, check_light_help, command
 
 OWN = "problems/tests.supervised.small:points"
 FAST = ["--steps", "40", "--eval-every", "10", "--batch-size", "16", "--trunk.width", "8", "--no-tensorboard"]
@@ -69,7 +68,8 @@ def test_epochs_stand_for_steps(tmp_path):
         ([OWN, "--combine", "cagrad:d=1"], "its options are c"),
         ([OWN, "--combine", "dwa"], "dwa needs the option 'period', such as dwa:period=..."),
         ([OWN, "--tasks", "near"], "points has no task 'near'"),
-        ([OWN, "--steps", "45", "--eval-every", "10"], "no multiple of eval_every=10"),
+        ([OWN, "--trunk.width", "0"], "--trunk.width must be at least 1"),
+        ([OWN, "--patience", "2", "--eval-every", "0"], "leave one of them out"),
         ([OWN, "--trunk.widht", "3"], "--trunk.width"),
     ],
 )
@@ -91,14 +91,14 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatc
 
 
 def test_a_problem_has_settings_of_its_own():
-    planted = parse(["problems/planted-clusters"])
+    planted, folder = asked("problems/planted-clusters")
     assert (planted.trunk.width, planted.trunk.activation, planted.steps) == (4, "tanh", 1_500)
-    assert parse(["problems/multidigits", "--trunk.depth", "3"]).trunk.depth == 3
-    assert default_folder(planted).as_posix() == "runs/planted-clusters-sum-seed0"
-    some = parse(["problems/digit-attributes-4", "--tasks", "even", "value", "--combine", "mgda", "--seed", "2"])
-    own = parse(["problems/digit-attributes-4", "--combine", "cagrad:c=0.4"])
-    assert default_folder(own).as_posix() == "runs/digit-attributes-4-cagrad-c-0.4-seed0"
-    assert default_folder(some).as_posix() == "runs/digit-attributes-4-even+value-mgda-seed2"
+    assert asked("problems/multidigits", "--trunk.depth", "3")[0].trunk.depth == 3
+    assert folder.as_posix() == "runs/planted-clusters-sum-seed0"
+    some = asked("problems/digit-attributes-4", "--tasks", "even", "value", "--combine", "mgda", "--seed", "2")[1]
+    own = asked("problems/digit-attributes-4", "--combine", "cagrad:c=0.4")[1]
+    assert own.as_posix() == "runs/digit-attributes-4-cagrad-c-0.4-seed0"
+    assert some.as_posix() == "runs/digit-attributes-4-even+value-mgda-seed2"
 
 
 def test_help_is_light_and_fits_80_columns():

@@ -68,6 +68,16 @@ def test_patience_stops_without_changing_what_was_chosen(seeds):
             np.testing.assert_allclose(stopped.test.loss[seed], seeds.test.loss[seed], rtol=1e-4)
 
 
+def test_the_last_chunk_may_be_shorter_and_the_last_step_is_evaluated():
+    """15 steps, evaluated after 10 and 15: what 15 steps with a single evaluation come to."""
+    found = fit_seeds(PROBLEM, dataclasses.replace(CONFIG, steps=15, patience=2), SUM, [0])
+    once = fit_seeds(PROBLEM, dataclasses.replace(CONFIG, steps=15, eval_every=0), SUM, [0])
+    assert (found.steps[0], once.steps[0], once.best_step[0]) == (15, 15, 15)
+    assert (found.history.shape, once.history.shape) == ((1, 2, 4), (1, 1, 4))
+    np.testing.assert_allclose(found.history[0, 1], once.history[0, 0], rtol=1e-4)
+    assert (np.abs(found.history[0, 0] - found.history[0, 1]) > 1e-4).any()
+
+
 @pytest.mark.slow
 def test_a_task_that_takes_no_part_is_left_as_it_was_drawn():
     masks = jnp.array([[True, True, True, True], [True, False, True, False]])
@@ -113,9 +123,10 @@ def test_every_epoch_takes_every_row_once_whatever_the_chunk():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"steps": 125}, "steps=125 is no multiple of eval_every=10.* --steps 120"),
+        ({"eval_every": -1}, "--eval-every must be at least 0"),
         ({"steps": 0}, "steps must be at least 1"),
-        ({"patience": -1}, "patience cannot be negative"),
+        ({"patience": -1}, "--patience must be at least 0"),
+        ({"patience": 2, "eval_every": 0}, "--eval-every 0 makes none"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused(changes, said):

@@ -5,13 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from polytask.runtime.groups import Group
 from polytask.supervised import load
-from polytask.supervised.grouped import joined
 from polytask.supervised.model import evaluate
 from polytask.supervised.predictor import Predictor
 from polytask.supervised.testing import measure, measure_run
 from polytask.supervised.training import fresh_model
+from polytask.training.groups import TaskGroup, joined
 from tests.small import command
 from tests.supervised.small import points
 from tests.supervised.test_command import FAST, OWN
@@ -29,7 +28,7 @@ def record(step, **figures):
 
 
 def test_a_group_that_has_stopped_keeps_its_figures():
-    first, second = Group(("a", "b"), ("b",)), Group(("a",), ("a",))
+    first, second = TaskGroup(("a", "b"), ("b",)), TaskGroup(("a",), ("a",))
     found = joined(
         {
             first: [record(10, loss={"a": 9.0, "b": 1.0}), record(20, loss={"a": 9.0, "b": 2.0})],

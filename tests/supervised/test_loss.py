@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from polytask import random
-from polytask.commands.supervised import default_folder, parse
 from polytask.losses import squared_errors
 from polytask.supervised import SupervisedConfig
-from polytask.supervised.config import RunConfig
+from polytask.supervised.config import TrainConfig
 from polytask.supervised.loss import relevances, training_losses
 from polytask.supervised.model import task_losses
-from polytask.supervised.run import complete, from_json, to_json
+from polytask.supervised.trainer import data_facts
+from polytask.training.config import content_of
+from polytask.training.kinds import completed, config_of
+from tests.small import asked
 from tests.supervised.small import TASKS, points
 
 NAMES = [task.name for task in TASKS]
@@ -79,20 +81,20 @@ def test_relevance_and_task_weighted_go_together():
 
 def test_the_command_takes_it_and_names_the_folder_by_it():
     name = "problems/tests.supervised.small:points"
-    given = parse([name, "--loss", "task-weighted", "--relevance", "far=2", "corner=0.5"])
+    given, folder = asked(name, "--loss", "task-weighted", "--relevance", "far=2", "corner=0.5")
     assert given.relevance == ("far=2", "corner=0.5")
-    folders = {default_folder(given).name, default_folder(parse([name])).name}
+    folders = {folder.name, asked(name)[1].name}
     assert len(folders) == 2
     assert any("task-weighted-far2-corner0.5" in folder for folder in folders)
 
 
 def test_a_run_from_before_there_was_a_choice_reads_as_likelihood():
-    config = RunConfig(problem="points")
-    content = to_json(config, PROBLEM)
+    config = TrainConfig(problem="points")
+    content = content_of("supervised", config, data_facts(PROBLEM))
     old = {key: value for key, value in content.items() if key not in ("loss", "relevance")}
-    assert from_json(old)[0] == config
-    assert complete(old) == content
+    assert config_of(old) == config
+    assert completed(old) == content
     old["trunk"] = {key: value for key, value in old["trunk"].items() if key != "dropout"}  # at every depth
-    assert complete(old) == content
+    assert completed(old) == content
     weighted = dataclasses.replace(config, loss="task-weighted", relevance=("far=2.5",))
-    assert from_json(to_json(weighted, PROBLEM))[0] == weighted
+    assert config_of(content_of("supervised", weighted, data_facts(PROBLEM))) == weighted

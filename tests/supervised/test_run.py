@@ -6,15 +6,16 @@ import json
 import numpy as np
 import pytest
 
-from polytask.runtime import checkpoint
-from polytask.runtime.diff import diff
-from polytask.runtime.folder import RunFolderError
-from polytask.supervised import OptimiserConfig, RunConfig, TrunkConfig, fit_seeds, load, train
-from polytask.supervised import run as module
-from polytask.supervised.run import Loop
+from polytask.combine import make_combiner
+from polytask.runs import checkpoint
+from polytask.runs.diff import diff
+from polytask.runs.folder import RunFolderError
+from polytask.supervised import OptimiserConfig, TrainConfig, TrunkConfig, fit_seeds, load, train
+from polytask.supervised.scaling import fit_scales, loss_units, standardised
+from tests.small import killed_at
 from tests.supervised.small import points
 
-CONFIG = RunConfig(
+CONFIG = TrainConfig(
     problem="points",
     trunk=TrunkConfig(8, 1, dropout=0.1),
     optimiser=OptimiserConfig(learning_rate=0.02),
@@ -50,8 +51,7 @@ def test_stopped_and_resumed_is_the_run_that_was_left_alone(whole, tmp_path, mon
     """Stopped by Ctrl-C between two checkpoints, and by a smaller number of steps at first."""
     run = tmp_path / "run"
     assert train(dataclasses.replace(CONFIG, steps=20), PROBLEM, run)
-    saves = Loop._save
-    monkeypatch.setattr(Loop, "_save", lambda self, run: saves(self, run) if self.step != 60 else 1 / 0)
+    killed_at(monkeypatch, 60)
     with pytest.raises(ZeroDivisionError):  # killed while it saves step 60: back to step 30
         train(CONFIG, PROBLEM, run)
     monkeypatch.undo()
@@ -67,9 +67,11 @@ def test_stopped_and_resumed_is_the_run_that_was_left_alone(whole, tmp_path, mon
 
 @pytest.mark.slow
 def test_a_run_gives_the_figures_of_fit(whole):
-    found = fit_seeds(PROBLEM, CONFIG, module.make_combiner("pcgrad"), [CONFIG.seed])
+    scales = fit_scales(PROBLEM)
+    found = fit_seeds(standardised(PROBLEM, scales), CONFIG, make_combiner("pcgrad"), [CONFIG.seed])
     last = lines(whole, "evaluations.jsonl")[-1]
-    np.testing.assert_allclose(list(last["task"]["loss"].values()), found.test.loss[0], rtol=1e-3)
+    expected = found.test.loss[0] * loss_units(PROBLEM.tasks, scales)
+    np.testing.assert_allclose(list(last["task"]["loss"].values()), expected, rtol=1e-3)
     assert last["best_step"] == int(found.best_step[0])
 
 
@@ -127,8 +129,8 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_task(tmp_path):
             ),
         ),
     )
-    with pytest.raises(FloatingPointError, match=r"of height was not finite at step 1; try a smaller"):
-        train(CONFIG, loud, tmp_path / "run")
+    with pytest.raises(FloatingPointError, match=r"diverged at step 1: .* of height is not finite; lower"):
+        train(dataclasses.replace(CONFIG, standardise=False), loud, tmp_path / "run")
 
 
 @pytest.mark.slow
@@ -159,7 +161,7 @@ def test_the_folder_is_enough_to_predict(whole):
 
 
 def test_it_is_no_policy(whole):
-    from polytask.policy import load as load_policy
+    from polytask.online.policy import load as load_policy
 
     with pytest.raises(RunFolderError, match=r"polytask\.supervised\.load"):
         load_policy(whole)

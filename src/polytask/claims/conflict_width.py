@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from polytask.runtime.config import TrainConfig
+    from polytask.online.config import TrainConfig
 
 WIDTHS = (64, 128, 256, 512)
 SEEDS = range(3)
@@ -28,7 +28,7 @@ Rates = dict[int, list[tuple[Float[np.ndarray, " periods"], float]]]
 
 def configuration(full: bool, width: int, seed: int) -> "TrainConfig[Any]":
     """The training of one width and seed: all else is the same."""
-    from polytask.runtime.config import preset
+    from polytask.online.config import preset
 
     config = preset("cpu")
     config = dataclasses.replace(config, seed=seed, eval_every=0, tensorboard=False)
@@ -41,7 +41,7 @@ def configuration(full: bool, width: int, seed: int) -> "TrainConfig[Any]":
 def conflict_rate(run: Path) -> tuple[Float[np.ndarray, " periods"], float]:
     """How often two tasks' critic gradients have a negative cosine, the mean over pairs: by period, and over all."""
     from polytask.affinity.record import conflict_rates, pool
-    from polytask.runtime.affinity_log import read_affinity
+    from polytask.runs.affinity_log import read_affinity
 
     records, _, _ = read_affinity(run)
     wanted = [record for record in records if (record.measure, record.part) == ("conflict", "critic")]

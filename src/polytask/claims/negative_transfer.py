@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from polytask.runtime.config import TrainConfig
-    from polytask.runtime.groups import Group
+    from polytask.online.config import TrainConfig
+    from polytask.training.groups import TaskGroup
 
 # The five with the worst published gaps between one agent for fifty tasks and an agent each, at 500,000 steps (0.38,
 # 0.60, 0.20, 0.60, 0.56 against 0.97, 1.00, 0.60, 0.97, 0.87), and five that either learns within 100,000 steps.
@@ -34,7 +34,7 @@ SEEDS, GROUPS, LAST = range(3), 3, 3  # LAST: evaluations whose mean counts
 
 def configuration(full: bool, arm: str, seed: int) -> "TrainConfig[Any]":
     """The training of one arm and seed: arms differ in their groups and their combiner only."""
-    from polytask.runtime.config import preset
+    from polytask.online.config import preset
 
     config = preset("cpu")
     agent = dataclasses.replace(config.agent, **SIZES)
@@ -48,14 +48,14 @@ def configuration(full: bool, arm: str, seed: int) -> "TrainConfig[Any]":
     return dataclasses.replace(small(config), eval_every=400, eval_episodes=1, affinity_every=every // 10)
 
 
-def groups_of(arm: str, tasks: Sequence[str], seed: int, together: Path) -> "list[Group]":
+def groups_of(arm: str, tasks: Sequence[str], seed: int, together: Path) -> "list[TaskGroup]":
     """The groups of an arm; none where one agent learns all. TAG's come from the run that learned all together."""
     from polytask import random
     from polytask.affinity import best_grouping
     from polytask.affinity.baselines import each_alone, random_groupings
     from polytask.affinity.record import pool
-    from polytask.runtime.affinity_log import read_affinity
-    from polytask.runtime.groups import Group
+    from polytask.runs.affinity_log import read_affinity
+    from polytask.training.groups import TaskGroup
 
     if arm in ("together", "pcgrad"):
         return []
@@ -71,7 +71,7 @@ def groups_of(arm: str, tasks: Sequence[str], seed: int, together: Path) -> "lis
         # Without overlap every task is trained once, as in the other arms. Alone is as good as no other task.
         found = best_grouping(pooled.mean, groups=count, overlap=False, alone=0.0).groups
     named = [tuple(tasks[t] for t in group) for group in found]
-    return [Group(group, group) for group in named]
+    return [TaskGroup(group, group) for group in named]
 
 
 def run(full: bool, output: Path, say: Say) -> Finding:

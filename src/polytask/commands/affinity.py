@@ -37,7 +37,7 @@ def _affinity(
     from polytask.commands.shared import warn
     from polytask.report.affinity import first_measure
     from polytask.report.affinity_table import render_affinity
-    from polytask.runtime.affinity_log import read_affinity
+    from polytask.runs.affinity_log import read_affinity
 
     records, stopped, damaged = read_affinity(run)
     if damaged:

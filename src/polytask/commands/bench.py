@@ -30,8 +30,8 @@ def _bench(
     """
     from rich.console import Console
 
-    from polytask.runtime import provenance
-    from polytask.runtime.compilation import keep_compiled
+    from polytask.runs import provenance
+    from polytask.runs.compilation import keep_compiled
     from polytask.speed import measure
 
     keep_compiled()
@@ -53,7 +53,7 @@ def _bench(
 
 def _append(file: Path | None, text: str) -> None:
     """Writes at the end of a file, if there is one. Raises StorageError where it cannot be written."""
-    from polytask.runtime import storage
+    from polytask.runs import storage
 
     if file is None:
         return

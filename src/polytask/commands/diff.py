@@ -29,7 +29,7 @@ def _diff(
     """
     from rich.console import Console
 
-    from polytask.runtime.diff import diff, table
+    from polytask.runs.diff import diff, table
 
     differences = diff(a, b, warn)
     Console().print(table(differences, a, b))

@@ -59,8 +59,8 @@ def _group(
     from polytask.affinity.scores import best_groups
     from polytask.report.affinity import first_measure
     from polytask.report.affinity_table import render_groups
-    from polytask.runtime import storage
-    from polytask.runtime.affinity_log import read_affinity
+    from polytask.runs import storage
+    from polytask.runs.affinity_log import read_affinity
 
     records, stopped, _ = read_affinity(run)
     until = stopped if until is None else until

@@ -42,7 +42,7 @@ def _reproduce(names: _Names = (), /, full: bool = False, output: _Folder = Path
         _list(list(every_claim().values()), console)
         return 0
     chosen = find(list(names))
-    from polytask.runtime.compilation import keep_compiled
+    from polytask.runs.compilation import keep_compiled
 
     keep_compiled()
     output.mkdir(parents=True, exist_ok=True)
@@ -69,8 +69,8 @@ def write(claim: "Claim", finding: "Finding", output: Path, *, full: bool, secon
     Raises StorageError if they cannot be written, ValueError if the finding is not sound.
     """
     from polytask.claims.base import check
-    from polytask.runtime import provenance, storage
-    from polytask.runtime.loggers import plain
+    from polytask.runs import provenance, storage
+    from polytask.runs.loggers import plain
 
     check(finding)
     record = {

@@ -30,7 +30,7 @@ def _tasks(pattern: _Pattern = None, /) -> int:
         return _problems(pattern.removeprefix(PREFIX.rstrip("/")).lstrip("/"))
     from rich.console import Console
 
-    from polytask.commands.shared import facts_table
+    from polytask.online.show import facts_table
     from polytask.tasks.registry import catalogue, known_names, matches, named_sets
     from polytask.tasks.spec import did_you_mean
 
@@ -64,9 +64,9 @@ def _problems(name: str) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from polytask.commands.decisions import facts as decision_facts
-    from polytask.commands.supervised import facts
+    from polytask.decisions.show import facts as decision_facts
     from polytask.problems import DECISIONS, SUMMARIES, is_decision, resolve, resolve_decision
+    from polytask.supervised.show import facts
 
     console = Console()
     if name:

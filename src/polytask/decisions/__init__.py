@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from polytask.decisions.case import Case as Case
     from polytask.decisions.config import DecisionConfig as DecisionConfig
     from polytask.decisions.predictor import load as load
-    from polytask.decisions.run import train as train
+    from polytask.decisions.start import train as train
 
-_HOME = {"Case": "case", "DecisionConfig": "config", "load": "predictor", "train": "run"}
+_HOME = {"Case": "case", "DecisionConfig": "config", "load": "predictor", "train": "start"}
 
 
 def __getattr__(name: str) -> Any:

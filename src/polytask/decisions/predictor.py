@@ -7,12 +7,12 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from polytask.decisions.case import Case, make_modules
-from polytask.decisions.facts import from_json
 from polytask.decisions.training import keys_of
 from polytask.losses.learner import State
 from polytask.losses.taskmet import TaskMetOwn
-from polytask.runtime import checkpoint
-from polytask.runtime.folder import RunFolder
+from polytask.runs import checkpoint
+from polytask.runs.folder import RunFolder
+from polytask.training import kinds
 
 
 class Trained(NamedTuple):
@@ -28,7 +28,7 @@ def load(run: Path | str, case: Case) -> Trained:
 
     Raises RunFolderError or CheckpointError if the folder holds no such run, no checkpoint, or a damaged one.
     """
-    config = from_json(RunFolder(run).read_config())
+    config = kinds.config_of(RunFolder(run).read_config())
     found = checkpoint.find(Path(run))
     modules = make_modules(case, config, keys_of(config.seed).learner)
     (predictor, metric), static = eqx.partition(modules, eqx.is_inexact_array)

@@ -9,15 +9,15 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from polytask.decisions.case import Case
-from polytask.decisions.facts import from_json
 from polytask.decisions.predictor import load
 from polytask.decisions.training import keys_of
 from polytask.evaluation.statistics import Estimate, bootstrap_rows
 from polytask.losses.learner import Instances, predict
 from polytask.losses.quality import instance_bounds, instance_objectives
-from polytask.runtime.folder import RunFolder
-from polytask.runtime.loggers import plain
-from polytask.runtime.provenance import fingerprint
+from polytask.runs.folder import RunFolder
+from polytask.runs.loggers import plain
+from polytask.runs.provenance import fingerprint
+from polytask.training import kinds
 
 
 class Tested(NamedTuple):
@@ -43,7 +43,7 @@ def measure_run(run: Path | str, case: Case) -> Tested:
     those of the run.
     """
     content = RunFolder(Path(run)).read_config()
-    config, trained = from_json(content), load(run, case)
+    config, trained = kinds.config_of(content), load(run, case)
     keys = keys_of(config.seed)
     data = case.data(keys.data)
     if fingerprint(data) != content["drawn"]["sha256"]:

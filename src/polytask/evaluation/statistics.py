@@ -229,3 +229,9 @@ def bootstrap_rows(
             return Estimate(np.nan, np.nan, np.nan)
         edges = np.nanquantile(np.concatenate(drawn), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Estimate(value, float(edges[0]), float(edges[1]))
+
+
+def cells(estimate: Estimate) -> list[str]:
+    """A value and its interval as a table shows them."""
+    shown = [f"{x:.4f}" if abs(x) < 10 else f"{x:.4g}" for x in estimate]
+    return [shown[0], f"{shown[1]} to {shown[2]}"] if estimate.has_interval else [shown[0], ""]

@@ -42,6 +42,11 @@ _SETTINGS = {
 }
 
 
+def decision_names() -> tuple[str, ...]:
+    """The problems in which a prediction feeds a decision."""
+    return tuple(DECISIONS)
+
+
 def settings(name: str) -> SupervisedConfig:
     """How the problem of that name is trained by default."""
     return _SETTINGS.get(name.removeprefix(PREFIX), SupervisedConfig())

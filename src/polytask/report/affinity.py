@@ -18,7 +18,8 @@ from polytask.affinity.record import (
     parse,
     pool,
 )
-from polytask.report import html, text
+from polytask.evaluation import text
+from polytask.report import html
 from polytask.report.embedding import cluster_order
 from polytask.report.material import Material
 from polytask.report.methods import Method

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from polytask.affinity.record import Pooled, clear_pairs, conflict_rates, off_diagonal
-from polytask.report import text
+from polytask.evaluation import text
 from polytask.report.affinity import SIGNED, scale_of, task_order
 
 if TYPE_CHECKING:

@@ -198,7 +198,8 @@ def _evaluations(rows: list[dict[str, Any]], specs: tuple[TaskSpec, ...]) -> Eva
         task = _dict(row.get("task"))
         for t, spec in enumerate(specs):
             if isinstance(spec, HeadFacts):
-                scores[e, t], returns[e, t] = (_number(_dict(task.get(k)).get(spec.name)) for k in ("score", "loss"))
+                beside = "squared_error" if spec.kind == "decision" and "squared_error" in task else "loss"
+                scores[e, t], returns[e, t] = (_number(_dict(task.get(k)).get(spec.name)) for k in ("score", beside))
                 rows_known = _number(_dict(task.get("rows")).get(spec.name))
                 episodes[e, t] = 0 if math.isnan(rows_known) else int(rows_known)
                 continue

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from polytask.evaluation import text
 from polytask.evaluation.statistics import Estimate, masked_mean, stratified_bootstrap, task_mean
-from polytask.report import html, plot, text
+from polytask.report import html, plot
 from polytask.report.data import LearnedMetric
 from polytask.report.material import Material
 from polytask.report.methods import Method

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from polytask.evaluation import text
 from polytask.evaluation.statistics import Curve
-from polytask.report import text
 from polytask.report.plot import INK, MUTED, PAPER, SERIES, apart, chart, series_style
 
 

@@ -4,8 +4,9 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from polytask.evaluation import text
 from polytask.evaluation.statistics import Estimate
-from polytask.report import html, text
+from polytask.report import html
 from polytask.report.material import Material, score_word
 from polytask.report.methods import Method
 from polytask.report.published import Published

@@ -5,8 +5,9 @@ from html import escape
 
 import numpy as np
 
+from polytask.evaluation import text
 from polytask.evaluation.statistics import Curve, Statistic, aggregate_curve, interquartile_mean, task_mean
-from polytask.report import figures, html, text
+from polytask.report import figures, html
 from polytask.report.figures import Line, plain
 from polytask.report.material import Material, score_word, shared_scores
 from polytask.report.methods import Method

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from polytask.report import text
+from polytask.evaluation import text
 from polytask.report.data import HeadFacts, read_run
 from polytask.report.methods import Method, group_runs
 from polytask.report.published import Published, published_for

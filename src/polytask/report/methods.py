@@ -12,7 +12,17 @@ from polytask.report.data import HeadFacts, Run
 from polytask.tasks.spec import TaskSpec
 
 # The seed, what follows from other fields, and what only says how to log: none of it makes another method.
-_NOT_COMPARED = ("seed", "specs", "drawn", "log_every", "checkpoint_every", "affinity_every", "tensorboard", "wandb")
+_NOT_COMPARED = (
+    "kind",
+    "seed",
+    "specs",
+    "drawn",
+    "log_every",
+    "checkpoint_every",
+    "affinity_every",
+    "tensorboard",
+    "wandb",
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,8 +4,8 @@ import math
 from html import escape
 from typing import Any
 
+from polytask.evaluation import text
 from polytask.evaluation.statistics import Estimate
-from polytask.report import text
 from polytask.report.material import Material, score_word
 from polytask.report.methods import Method
 from polytask.report.words import DECISIONS, Words

@@ -15,10 +15,10 @@ from polytask.evaluation.statistics import (
     task_mean,
     wilson_interval,
 )
+from polytask.evaluation.text import plural
 from polytask.report.data import HeadFacts
 from polytask.report.methods import Method
 from polytask.report.published import Published
-from polytask.report.text import plural
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,8 @@ from html import escape
 
 import numpy as np
 
-from polytask.report import figures, html, text
+from polytask.evaluation import text
+from polytask.report import figures, html
 from polytask.report.data import HeadFacts, Run
 from polytask.report.figures import steps_and_values
 from polytask.report.material import Material

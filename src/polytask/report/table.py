@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from polytask.report import text
+from polytask.evaluation import text
 from polytask.report.decisions import estimates
 from polytask.report.material import Material, gather, score_word
 from polytask.report.methods import Method

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from polytask.report import figures, html, text
+from polytask.evaluation import text
+from polytask.report import figures, html
 from polytask.report.figures import Line, plain
 from polytask.report.learning import curve_legend
 from polytask.report.material import Material

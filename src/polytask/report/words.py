@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 from polytask.evaluation.statistics import Estimate
-from polytask.report.text import MISSING
+from polytask.evaluation.text import MISSING
 
 
 @dataclasses.dataclass(frozen=True)

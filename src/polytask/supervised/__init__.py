@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from polytask.supervised.config import OptimiserConfig as OptimiserConfig
-    from polytask.supervised.config import RunConfig as RunConfig
     from polytask.supervised.config import SupervisedConfig as SupervisedConfig
+    from polytask.supervised.config import TrainConfig as TrainConfig
     from polytask.supervised.config import TrunkConfig as TrunkConfig
     from polytask.supervised.fitting import Result as Result
     from polytask.supervised.fitting import fit as fit
@@ -22,14 +22,18 @@ if TYPE_CHECKING:
     from polytask.supervised.problem import gather as gather
     from polytask.supervised.problem import make_problem as make_problem
     from polytask.supervised.problem import split as split
-    from polytask.supervised.run import train as train
+    from polytask.supervised.scaling import Scales as Scales
+    from polytask.supervised.scaling import fit_scales as fit_scales
+    from polytask.supervised.scaling import standardised as standardised
     from polytask.supervised.spec import HeadSpec as HeadSpec
+    from polytask.supervised.start import train as train
+    from polytask.supervised.start import train_groups as train_groups
 
 _HOME = {
     "OptimiserConfig": "config",
     "SupervisedConfig": "config",
     "TrunkConfig": "config",
-    "RunConfig": "config",
+    "TrainConfig": "config",
     "Result": "fitting",
     "fit": "fitting",
     "fit_seeds": "fitting",
@@ -41,7 +45,11 @@ _HOME = {
     "gather": "problem",
     "make_problem": "problem",
     "split": "problem",
-    "train": "run",
+    "Scales": "scaling",
+    "fit_scales": "scaling",
+    "standardised": "scaling",
+    "train": "start",
+    "train_groups": "start",
     "HeadSpec": "spec",
 }
 

@@ -3,27 +3,24 @@
 import dataclasses
 from typing import Literal, get_args
 
+from polytask.config.fields import check, field
+from polytask.training.config import RunConfig
+
 Loss = Literal["likelihood", "squared-error", "task-weighted"]
 LOSSES: tuple[str, ...] = get_args(Loss)
-
-# What may differ when a run is resumed: none of these changes what is learned up to a given step.
-MAY_CHANGE = ("steps", "checkpoint_every", "affinity_every", "tensorboard", "wandb")
 
 
 @dataclasses.dataclass(frozen=True)
 class TrunkConfig:
     """The network that all tasks share: `depth` layers of `width` units, each followed by dropout."""
 
-    width: int = 128
-    depth: int = 2
+    width: int = field(128, range="[1, inf)")
+    depth: int = field(2, range="[1, inf)")
     activation: Literal["relu", "tanh"] = "relu"
-    dropout: float = 0.0
+    dropout: float = field(0.0, range="[0, 1)")
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.depth < 1:
-            raise ValueError(f"a trunk has at least one layer of one unit, not {self.depth} of {self.width}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is at least 0 and less than 1, not {self.dropout}")
+        check(self, "trunk.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,16 +28,15 @@ class OptimiserConfig:
     """Adam, or gradient descent with momentum. Weight decay is decoupled, as in AdamW."""
 
     kind: Literal["adam", "sgd"] = "adam"
-    learning_rate: float = 1e-3
-    momentum: float = 0.9
+    learning_rate: float = field(1e-3, range="(0, 1e3]")
+    momentum: float = field(0.9, range="[0, 1)")
     """Of the gradient: Adam's b1, or the momentum of gradient descent."""
-    weight_decay: float = 0.0
-    decay_per_epoch: float = 1.0
+    weight_decay: float = field(0.0, range="[0, 1e3]")
+    decay_per_epoch: float = field(1.0, range="(0, 10]")
     """The learning rate is multiplied by this after each pass over the training rows."""
 
     def __post_init__(self) -> None:
-        if self.learning_rate <= 0 or self.decay_per_epoch <= 0:
-            raise ValueError("learning_rate and decay_per_epoch are positive")
+        check(self, "optimiser.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,59 +53,51 @@ class SupervisedConfig:
     """How task gradients become the trunk's step: sum, pcgrad, mgda, ..."""
     combine_scale: Literal["sum", "mean", "paper"] = "sum"
     """How long the combined step is: as a sum over tasks, as a mean, or as the method's paper has it."""
-    batch_size: int = 256
+    batch_size: int = field(256, range="[0, inf)")
     """Rows in a step; 0, or more than there are, takes all of them."""
-    steps: int = 3_000
+    steps: int = field(3_000, range="[1, inf)", resumable=True)
     """Gradient steps, at most."""
-    eval_every: int = 100
-    """Steps between evaluations."""
-    patience: int = 0
+    eval_every: int = field(100, range="[0, inf)")
+    """Steps between evaluations; the last step is evaluated too. 0 evaluates never and keeps the last parameters."""
+    patience: int = field(0, range="[0, inf)")
     """Training stops after so many evaluations without a better one on the validation rows; 0 never stops early."""
     select: Literal["loss", "score"] = "loss"
     """What of the validation rows, averaged over the tasks, tells which parameters are best."""
-    affinity_every: int = 0
+    affinity_every: int = field(0, range="[0, inf)", resumable=True, compared=False)
     """Steps between measurements of what tasks do to each other (`polytask affinity RUN`); 0 measures never."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "eval_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("batch_size", "patience", "affinity_every"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} cannot be negative, but is {getattr(self, name)}")
+        check(self)
         if bool(self.relevance) != (self.loss == "task-weighted"):
             raise ValueError("--loss task-weighted and --relevance NAME=WEIGHT go together: give both, or neither")
-        if self.steps % self.eval_every:
-            below = self.steps // self.eval_every * self.eval_every
-            raise ValueError(
-                f"steps={self.steps} is no multiple of eval_every={self.eval_every}, so what is learned last can never "
-                f"be chosen; say --steps {below or self.eval_every}, or another --eval-every"
-            )
+        if self.patience and not self.eval_every:
+            raise ValueError("--patience counts evaluations, and --eval-every 0 makes none; leave one of them out")
 
 
-@dataclasses.dataclass(frozen=True)
-class RunConfig(SupervisedConfig):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig(SupervisedConfig, RunConfig):
     """A supervised training in a run folder."""
 
     problem: str = ""
     """The name of the problem, as it is shown."""
     tasks: tuple[str, ...] = ()
     """Some of the problem's tasks; none given, all of them."""
-    seed: int = 0
+    seed: int = field(0, range="[0, 4294967295]", compared=False)
     """Decides everything that training draws: parameters, batches, dropout, what the combiner draws."""
-    data_seed: int = 0
+    data_seed: int = field(0, range="[0, 4294967295]")
     """Decides what the problem draws: splits, pairs, noise."""
-    checkpoint_every: int = 1_000
+    standardise: bool = field(True, before=False)
+    """Bring inputs and regression labels to mean 0 and deviation 1, by the training rows. Scores, evaluated losses and
+    predictions stay in units of the data; the training loss is in standardised ones."""
+    checkpoint_every: int = field(1_000, range="[1, inf)", resumable=True, compared=False)
     """Steps between checkpoints, each after the evaluation that comes then."""
-    tensorboard: bool = True
-    """Log for TensorBoard."""
-    wandb: bool = False
-    """Log to Weights & Biases."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("seed", "data_seed"):
-            if not 0 <= getattr(self, name) < 2**32:
-                raise ValueError(f"{name} lies between 0 and 2^32 - 1, but is {getattr(self, name)}")
-        if self.checkpoint_every < 1:
-            raise ValueError(f"checkpoint_every must be at least 1, not {self.checkpoint_every}")
+    @property
+    def log_every(self) -> int:
+        """Each evaluation is logged; where there is none, each checkpoint."""
+        return self.eval_every or self.checkpoint_every
+
+    @property
+    def stride(self) -> int:
+        """The steps between two evaluations are one program."""
+        return self.log_every

@@ -50,25 +50,32 @@ def fit(
     first parameters and the same batches. What is traced (the problem's arrays, `key`, `tasks`, `learning_rate`) can be
     vmapped; under vmap a training whose patience has run out waits unchanged for the others. With patience, vmap also
     makes every step pay for a measurement of affinity.
+
+    The problem is taken as it stands; `scaling.standardised` makes the one that a run trains on. Without `eval_every`
+    there is one evaluation, of the last parameters.
     """
     learner = make_learner(problem, config, combiner, tasks, learning_rate)
-    evaluations = config.steps // config.eval_every
+    every = config.eval_every or config.steps
+    evaluations, rest = -(-config.steps // every), config.steps % every
     key_init, key_train = jax.random.split(key)
 
     def goes_on(carry: tuple[State, Any]) -> Bool[Array, ""]:
         state, _ = carry
-        return (state.step < config.steps) & ~stopped(config, state)
+        return (state.step + every <= config.steps) & ~stopped(config, state)
 
-    def body(carry: tuple[State, Any]) -> tuple[State, Any]:
+    def body(carry: tuple[State, Any], count: int = every) -> tuple[State, Any]:
         state, histories = carry
-        row = state.step // config.eval_every
-        state, found = advance(learner, state, key_train)
+        row = state.step // every
+        state, found = advance(learner, state, key_train, count)
         new = (found.validation.loss, found.affinity)
         return state, jax.tree.map(lambda all_rows, one: all_rows.at[row].set(one), histories, new)
 
     history = jnp.full((evaluations, len(problem.tasks)), jnp.nan)
     affinity = jax.tree.map(lambda x: jnp.stack([x] * evaluations), nothing_seen(learner))
-    state, (history, affinity) = jax.lax.while_loop(goes_on, body, (init(learner, key_init), (history, affinity)))
+    carry = jax.lax.while_loop(goes_on, body, (init(learner, key_init), (history, affinity)))
+    if rest:
+        carry = jax.lax.cond(stopped(config, carry[0]), lambda c: c, lambda c: body(c, rest), carry)
+    state, (history, affinity) = carry
     best = learner.model(state.best)
     return Result(
         validation=evaluate(problem.tasks, best, problem.validation),

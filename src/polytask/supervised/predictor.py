@@ -6,15 +6,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from polytask import random
-from polytask.runtime import checkpoint
-from polytask.runtime.folder import RunFolder
+from polytask.runs import checkpoint
+from polytask.runs.folder import RunFolder
 from polytask.supervised.model import Model, make_model
 from polytask.supervised.problem import Problem
-from polytask.supervised.run import from_json
+from polytask.supervised.scaling import Scales, like
 from polytask.supervised.spec import HeadSpec, groups
+from polytask.training import kinds
 
 
 def load(run: Path | str, problem: Problem | None = None) -> "Predictor":
@@ -28,7 +29,7 @@ def load(run: Path | str, problem: Problem | None = None) -> "Predictor":
         RunFolder(path).read_config()  # says more clearly than a missing checkpoint that this is not a run
     found = checkpoint.find(path)
     content = RunFolder(found.run).read_config()
-    config, tasks = from_json(content)
+    config, tasks = kinds.config_of(content), tuple(HeadSpec(**spec) for spec in content["specs"])
     shape = tuple(content["data"]["input_shape"])
     make_trunk = problem.make_trunk if problem else None
 
@@ -36,22 +37,30 @@ def load(run: Path | str, problem: Problem | None = None) -> "Predictor":
         return make_model(tasks, shape, config.trunk, random.key(0, "structure"), make_trunk)
 
     params, static = eqx.partition(fresh(), eqx.is_inexact_array)
-    saved, _ = checkpoint.restore(found.path, {"learner": {"best": params}}, partial=True)
-    return Predictor(tasks, eqx.combine(saved["learner"]["best"], static), shape)
+    scales = {"scales": like(tasks, shape)} if config.standardise else {}
+    saved, _ = checkpoint.restore(found.path, {"learner": {"best": params}, **scales}, partial=True)
+    return Predictor(tasks, eqx.combine(saved["learner"]["best"], static), shape, saved.get("scales"))
 
 
 class Predictor:
-    """Answers for all tasks at once; `tasks` are their facts, `shape` that of one row of inputs.
+    """Answers for all tasks at once, from inputs in units of the data to answers in units of the data.
 
-    `outputs(inputs)` are the model's own numbers, side by side as `polytask.supervised.spec.groups` says.
+    `tasks` are their facts, `shape` is that of one row of inputs; `model` works in standardised units where there are
+    `scales`. `outputs(inputs)` are the numbers of all heads, regressions in units of the data, side by side as
+    `polytask.supervised.spec.groups` says.
     """
 
-    def __init__(self, tasks: tuple[HeadSpec, ...], model: Model, shape: tuple[int, ...]) -> None:
-        self.tasks, self.model, self.shape = tasks, model, shape
-        self.outputs = eqx.filter_jit(model)
+    def __init__(
+        self, tasks: tuple[HeadSpec, ...], model: Model, shape: tuple[int, ...], scales: Scales | None = None
+    ) -> None:
+        self.tasks, self.model, self.shape, self.scales = tasks, model, shape, scales
+
+    def outputs(self, inputs: Float[Array, "rows ..."]) -> Float[Array, "rows outputs"]:
+        """The numbers of all heads; regressions in units of the data."""
+        return _outputs(self.model, self.scales, inputs)
 
     def predict(self, inputs: Float[np.ndarray, "rows ..."]) -> dict[str, Float[np.ndarray, "rows ..."]]:
-        """By task: the numbers of a regression, the probability of yes, or the probability of every class.
+        """By task: the numbers of a regression in units of the data, the probability of yes, or that of every class.
 
         Shapes are (rows,) where a task has one output, else (rows, outputs). Raises ValueError where inputs do not fit.
         """
@@ -67,3 +76,8 @@ class Predictor:
             for i, task in enumerate(group.tasks):
                 answers[self.tasks[task].name] = np.asarray(own[:, i, 0] if group.outputs == 1 else own[:, i])
         return {task.name: answers[task.name] for task in self.tasks}
+
+
+@eqx.filter_jit
+def _outputs(model: Model, scales: Scales | None, inputs: Float[Array, "rows ..."]) -> Float[Array, "rows outputs"]:
+    return model(inputs) if scales is None else scales.outputs(model(scales.inputs(inputs)))

@@ -9,16 +9,16 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from polytask.evaluation.statistics import Estimate, bootstrap_rows, wilson_interval
-from polytask.runtime import checkpoint
-from polytask.runtime.config import GROUPED
-from polytask.runtime.folder import RunFolder
-from polytask.runtime.groups import GROUPS, group_runs, read_groups
-from polytask.runtime.loggers import plain
+from polytask.runs import checkpoint
+from polytask.runs.folder import GROUPED, RunFolder
+from polytask.runs.loggers import plain
 from polytask.supervised.model import row_losses
 from polytask.supervised.predictor import Predictor, load
 from polytask.supervised.problem import Examples, Problem
-from polytask.supervised.run import fingerprint, from_json
 from polytask.supervised.spec import HeadSpec, groups
+from polytask.supervised.trainer import digest
+from polytask.training import kinds
+from polytask.training.groups import GROUPS, read_groups, serving
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,17 +51,15 @@ def measure_run(run: Path | str, problem: Problem) -> Tested:
     """
     folder = RunFolder(Path(run))
     content = folder.read_config()
-    if "problem" not in content:
-        raise ValueError(f"{run} was not trained from data; `polytask evaluate` measures it")
-    config, specs = from_json(content)
-    names = [task.name for task in specs]
-    if fingerprint(problem.only(names)) != content["data"]["sha256"]:
+    if kinds.kind_of(content).name != "supervised":
+        raise ValueError(f"{run} was not trained from rows; `polytask evaluate` measures it")
+    config = kinds.config_of(content)
+    names = [spec["name"] for spec in content["specs"]]
+    if digest(problem.only(names)) != content["data"]["sha256"]:
         raise ValueError(f"the data of {config.problem} have changed since {run} was trained on them")
     parts = [(folder.path, names)]
     if GROUPED in content:
-        parts = [
-            (folder.path / name, list(group.serves)) for name, group in group_runs(read_groups(folder.path / GROUPS))
-        ]
+        parts = [(folder.path / name, list(group.serves)) for name, group in serving(read_groups(folder.path / GROUPS))]
     found: dict[str, TaskTest] = {}
     for path, served in parts:
         predictor = load(path, problem)

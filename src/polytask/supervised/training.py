@@ -245,10 +245,10 @@ def observe(
     return measure.observe(seen, {name: jnp.where(both, matrix, jnp.nan) for name, matrix in found.items()})
 
 
-def advance(learner: Learner, state: State, key: PRNGKeyArray) -> tuple[State, Evaluation]:
-    """`config.eval_every` steps, then an evaluation, after which the best parameters are known."""
+def advance(learner: Learner, state: State, key: PRNGKeyArray, count: int | None = None) -> tuple[State, Evaluation]:
+    """`count` steps, `config.eval_every` by default, then an evaluation, after which the best parameters are known."""
     problem, config = learner.problem, learner.config
-    state, loss, metrics, seen = train_steps(learner, state, key, config.eval_every)
+    state, loss, metrics, seen = train_steps(learner, state, key, config.eval_every if count is None else count)
     model = learner.model(state.params)
     validation = evaluate(problem.tasks, model, problem.validation)
     value = _criterion(config, validation, learner.tasks)
@@ -266,6 +266,15 @@ def advance(learner: Learner, state: State, key: PRNGKeyArray) -> tuple[State, E
     train = evaluate(problem.tasks, model, problem.train)
     test = evaluate(problem.tasks, learner.model(state.best), problem.test)
     return state, Evaluation(loss, metrics, train, validation, test, seen)
+
+
+def advance_unevaluated(learner: Learner, state: State, key: PRNGKeyArray, count: int) -> tuple[State, Evaluation]:
+    """`count` steps and no evaluation: all figures are NaN, and the best parameters are the last."""
+    state, loss, metrics, seen = train_steps(learner, state, key, count)
+    state = eqx.tree_at(lambda s: (s.best, s.best_step), state, (state.params, state.step))
+    nothing = jnp.full(len(learner.problem.tasks), jnp.nan)
+    figures = Figures(nothing, nothing, jnp.zeros_like(nothing))
+    return state, Evaluation(loss, metrics, figures, figures, figures, seen)
 
 
 def stopped(config: SupervisedConfig, state: State) -> Bool[Array, ""]:

@@ -1,0 +1,1 @@
+"""Online training: agents that act in simulators."""

@@ -1,0 +1,95 @@
+"""The configuration of online training: one frozen dataclass, and its presets."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Generic, Literal, TypeVar
+
+from polytask.agents.config import AGENT_CONFIGS, AgentConfig, BRCConfig
+from polytask.config.fields import field
+from polytask.tasks.options import TaskOptions
+from polytask.tasks.spec import TaskSet
+from polytask.training.config import RunConfig
+
+Preset = Literal["cpu", "paper", "quick"]
+# Three of MT10 that are learned within minutes.
+FIRST_LOOK = ("metaworld/reach-v3", "metaworld/drawer-close-v3", "metaworld/window-close-v3")
+
+AgentT = TypeVar("AgentT", bound=AgentConfig)
+
+
+def agent_config(content: Mapping[str, Any]) -> type[Any]:
+    """The class of an agent's configuration, by its saved content. Raises ValueError for a kind that is not known."""
+    kinds = {kind().kind: kind for kind in AGENT_CONFIGS}
+    if content["kind"] not in kinds:
+        raise ValueError(f"unknown agent kind '{content['kind']}'; this version knows {', '.join(kinds)}")
+    return kinds[content["kind"]]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig(RunConfig, Generic[AgentT]):
+    """A training run of agents. All step counts are environment steps per task."""
+
+    tasks: tuple[str, ...]
+    """Names, as `polytask tasks` lists them."""
+    agent: AgentT = field(choose=agent_config)
+    _: dataclasses.KW_ONLY
+    task: TaskOptions = field(default_factory=TaskOptions)
+    seed: int = field(0, range="[0, 4294967295]", compared=False)
+    steps: int = field(100_000, range="[1, inf)", resumable=True)
+    """Environment steps per task."""
+    warmup_steps: int = field(5_000, range="[0, inf)")
+    """Steps with uniformly random actions, before the first update."""
+    replay_capacity: int = field(1_000_000, range="[1, inf)")
+    """Slots of the replay per task."""
+    replay_storage: Literal["memory", "disk"] = field("memory", resumable=True)
+    """Where the replay is held while training; disk takes a file in the run folder."""
+    engine: Literal["auto", "envpool", "process", "serial"] = "auto"
+    """What steps the tasks; auto takes for each what `polytask tasks` names."""
+    mesh: str = field("", resumable=True)
+    """Devices to train on: data=4,model=2 splits batches in 4 and the critics' width in 2. Else one device."""
+    eval_every: int = field(10_000, range="[0, inf)", resumable=True)
+    """Steps between evaluations; 0 evaluates never."""
+    eval_episodes: int = field(10, range="[1, inf)", resumable=True)
+    """Episodes of each task in an evaluation."""
+    policy_average: int = field(1_000, range="[0, inf)", resumable=True)
+    """Steps over which the weights of the policy that is evaluated and used are averaged; 0 takes the last weights."""
+    checkpoint_every: int = field(10_000, range="[1, inf)", compared=False)
+    """Steps between checkpoints. Every running episode ends there, resumed or not, so that a resumed run is exact."""
+    log_every: int = field(1_000, range="[1, inf)", resumable=True, compared=False)  # pyright: ignore
+    """Steps between two lines of metrics."""
+
+    def check_horizon(self, tasks: TaskSet) -> None:
+        """Raises ValueError if an episode could never end between two checkpoints."""
+        if tasks.horizon > self.checkpoint_every:
+            raise ValueError(
+                f"checkpoint_every={self.checkpoint_every} is shorter than an episode of {tasks.horizon} steps, and "
+                f"every checkpoint ends the running episodes; set --checkpoint-every to at least {tasks.horizon}"
+            )
+
+
+def preset(name: Preset, kind: str = "brc") -> TrainConfig[Any]:
+    """The configuration of a preset, with an agent of `kind`.
+
+    "cpu" learns MT10 on two cores in about an hour and is TrainConfig's defaults, "paper" has the sizes of the official
+    code and evaluates the last weights as that does, "quick" is a first look of about ten minutes at three of its
+    tasks. The SAC baseline has one size.
+    """
+    sizes: dict[Preset, dict[str, Any]] = {
+        "cpu": {},
+        "paper": {"critic_width": 4096, "batch_size": 1024},
+        "quick": {"critic_width": 128},
+    }
+    kinds = {config().kind: config for config in AGENT_CONFIGS}
+    agent = kinds[kind](**{size: value for size, value in sizes[name].items() if kind == BRCConfig.kind})
+    if name == "quick":
+        return TrainConfig(
+            tasks=FIRST_LOOK,
+            agent=agent,
+            steps=15_000,
+            warmup_steps=2_000,
+            eval_every=2_500,
+            checkpoint_every=5_000,
+            log_every=500,
+        )
+    config = TrainConfig(("metaworld/mt10",), agent)
+    return dataclasses.replace(config, policy_average=0) if name == "paper" else config

@@ -1,0 +1,153 @@
+"""Online training in the table of kinds: one agent for all tasks, in simulators."""
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from polytask.agents.config import AGENT_CONFIGS
+from polytask.online.config import AgentT, Preset, TrainConfig, preset
+from polytask.online.schema import SCHEMA, task_facts
+from polytask.tasks.options import TaskOptions
+from polytask.tasks.relevance import within
+from polytask.training import kinds
+from polytask.training.arguments import Asked, Common, asked, parse, value_of, without
+from polytask.training.kinds import Kind, Measured, Options
+
+if TYPE_CHECKING:
+    from polytask.online.trainer import OnlineTrainer
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arguments(TrainConfig[AgentT], Common):
+    """Trains one agent on many tasks; ends with a table and report.html.
+
+    Without a task: preset quick, three Meta-World tasks in about ten minutes.
+
+    Where the run folder already holds this run, it goes on from its checkpoint.
+
+    Ctrl-C stops with a checkpoint, and says how to go on.
+
+    --agent.kind sac takes the SAC baseline; with --help it lists its options.
+
+    Task options also work without their prefix: --goals fixed, --horizon 500.
+
+    --combine pcgrad combines the tasks' gradients, of critics and actor.
+    """
+
+    tasks: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[TASK ...]", help_behavior_hint="")]
+    """metaworld/mt10, dmc/cheetah-run, gym/Pendulum-v1, gym/my_module:make_env, ...; `polytask tasks` lists them.
+    Or one problem to learn from data: problems/multidigits; its options: polytask train problems/multidigits --help.
+    Or one that ends in a decision: problems/newsvendor --loss taskmet"""
+    preset: Preset = "cpu"
+    """Where other values come from: cpu suits two cores, paper has the official code's sizes, quick is a first look."""
+
+
+def parse_train(arguments: Sequence[str]) -> Asked:
+    """What `polytask train` was asked for. Raises ValueError for an agent that is not known."""
+    arguments = _in_full([_full_name(argument) for argument in arguments])
+    kind = value_of(arguments, "--agent.kind", "brc")
+    agents = {agent().kind: agent for agent in AGENT_CONFIGS}
+    if kind not in agents:
+        raise ValueError(f"--agent.kind is one of {', '.join(agents)}, not '{kind}'")
+
+    def parsed(base: Preset) -> Arguments[Any]:
+        fields = {**kinds.fields_of(preset(base, kind)), "tasks": ()}
+        return parse(Arguments[agents[kind]], arguments, Arguments(**fields, preset=base))
+
+    given = parsed("cpu")
+    tasks = given.tasks
+    if given.groups is not None and not tasks:
+        from polytask.training.groups import read_groups
+
+        tasks = tuple(task for group in read_groups(given.groups) for task in group.serves)
+    if not tasks and not value_of(arguments, "--preset", ""):
+        given = parsed("quick")
+    elif given.preset != "cpu":
+        given = parsed(given.preset)
+    found = asked(given, TrainConfig, tasks=tasks or preset(given.preset, kind).tasks)
+    return found._replace(named=None if given.preset == "cpu" else given.preset)
+
+
+def _folder(config: TrainConfig[Any]) -> str:
+    """`metaworld-mt10-brc`."""
+    shown = config.tasks if len(config.tasks) <= 3 else (*config.tasks[:2], f"{len(config.tasks) - 2}-more")
+    slugs = [re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-") for name in shown]
+    combiners = (getattr(config.agent, "critic_combiner", "none"), getattr(config.agent, "actor_combiner", "none"))
+    combined = (
+        [] if not config.agent.combines else [combiners[0]] if len(set(combiners)) == 1 else ["+".join(combiners)]
+    )
+    return "-".join(["+".join(slugs), config.agent.kind, *combined]).replace(":", "-").replace(",", "-")
+
+
+def _in_full(arguments: list[str]) -> list[str]:
+    """The shorthand --combine NAME as what it stands for."""
+    name = value_of(arguments, "--combine", "")
+    both = ["--agent.critic-combiner", name, "--agent.actor-combiner", name]
+    return [*without(arguments, "--combine"), *both] if name else arguments
+
+
+def _full_name(argument: str) -> str:
+    """Task options under their full names: "--goals" is "--task.goals"."""
+    flag, equals, value = argument.partition("=")
+    names = {f"--{field.name}".replace("_", "-") for field in dataclasses.fields(TaskOptions)}
+    return f"--task.{flag[2:]}{equals}{value}" if flag.replace("_", "-") in names else argument
+
+
+def _make(config: TrainConfig[Any], runs: Mapping[int, Path]) -> "OnlineTrainer":
+    from polytask.online.trainer import OnlineTrainer
+
+    return OnlineTrainer(config, runs)
+
+
+def _show(config: TrainConfig[Any], trainer: "OnlineTrainer", runs: Mapping[int, Path]) -> None:
+    from polytask.online.show import show
+
+    show(config, trainer.task_set, runs)
+
+
+def _tasks(config: TrainConfig[Any]) -> tuple[str, ...]:
+    from polytask.tasks.registry import resolve
+
+    return resolve(config.tasks, config.task).names
+
+
+def _of_tasks(config: TrainConfig[Any], tasks: tuple[str, ...]) -> TrainConfig[Any]:
+    relevance = within(getattr(config.agent, "relevance", ()), tasks)
+    agent = dataclasses.replace(config.agent, relevance=relevance) if relevance else config.agent
+    if not relevance and getattr(config.agent, "relevance", ()):
+        agent = dataclasses.replace(config.agent, relevance=(f"{tasks[0]}=1",))
+    return dataclasses.replace(config, tasks=tasks, agent=agent)
+
+
+def _load(run: Path) -> Any:
+    from polytask.online.policy import load
+
+    return load(run)
+
+
+def _measure(run: Path, options: Options) -> Measured:
+    from polytask.online.measure import measured
+
+    return measured(run, options)
+
+
+KIND = Kind(
+    name="online",
+    config=TrainConfig,
+    facts=("specs",),
+    accepts=lambda arguments: True,
+    parse=parse_train,
+    folder=_folder,
+    make=_make,
+    show=_show,
+    tasks=_tasks,
+    of_tasks=_of_tasks,
+    load=_load,
+    measure=_measure,
+    schema=SCHEMA,
+    task_facts=task_facts,
+)

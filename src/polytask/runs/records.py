@@ -1,0 +1,72 @@
+"""What a run writes into its logs and a report reads: one schema for both.
+
+A line of metrics.jsonl holds the names of `EVERY_LINE`, and those of its kind's `Measure`s: a number under the name, or
+under "task" one for each task, or both. A line of evaluations.jsonl holds under "task" a "score" and the figure
+`Schema.beside` for each task, either of which may be a list with one number for each episode.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+EVERY_LINE = ("step", "seconds", "steps_per_second", "peak_memory_bytes", "time")
+EVERY_EVALUATION = ("step", "seconds", "task")
+SUMMED = ("seconds", "replay_transitions", "replay_bytes")  # where a run joins those of groups
+LARGEST = ("peak_memory_bytes",)
+
+
+class Measure(NamedTuple):
+    """Something that training logs: its name in metrics.jsonl, the title of its panel with the unit, and whether every
+    run of the kind has it, so that the report says where it is missing."""
+
+    name: str
+    title: str
+    expected: bool = True
+
+
+class TaskFacts(NamedTuple):
+    """A task as a report shows it.
+
+    - `judged`: what its score is: "success", "normalised return", "accuracy", "R²", ...
+    - `counted`: what the score is a mean over: "episode", "row", "instance".
+    - `proportion`: whether the score is a share of those, so that one run's interval is Wilson's.
+    - `shown`: heading and cell of its line in the table of task facts.
+    """
+
+    name: str
+    judged: str
+    counted: str
+    proportion: bool
+    shown: dict[str, str]
+
+
+class Schema(NamedTuple):
+    """How the records of a kind of training read.
+
+    - `unit`: follows a number of steps ("steps per task"); `axis`: names the axis of charts over time.
+    - `learner`: what the tasks share ("agent"); `beside`: the key of the figure beside the score in an evaluation, and
+      `beside_name` its heading.
+    - `digits`: of a score; `final`: at which point the figures of a table are.
+    - `measures`: what training logs, in the order of the panels.
+    """
+
+    unit: str
+    axis: str
+    learner: str
+    beside: str
+    beside_name: str
+    digits: int
+    final: str
+    measures: tuple[Measure, ...]
+
+
+def scores(record: Mapping[str, Any]) -> list[float]:
+    """The score of every task that has one in a line of evaluations.jsonl."""
+    found = record.get("task", {}).get("score", {}).values()
+    return [float(value) for value in found if value is not None and math.isfinite(value)]
+
+
+def mean_score(record: Mapping[str, Any]) -> float:
+    """The mean score over the tasks that have one; NaN where none has."""
+    known = scores(record)
+    return sum(known) / len(known) if known else math.nan

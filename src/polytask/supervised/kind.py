@@ -1,0 +1,135 @@
+"""Supervised training in the table of kinds: one trunk and a head for each task, learned from data."""
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from polytask.supervised.config import LOSSES, TrainConfig
+from polytask.supervised.schema import SCHEMA, task_facts
+from polytask.tasks.relevance import within
+from polytask.training.arguments import Asked, Common, asked, parse, value_of
+from polytask.training.kinds import Kind, Measured, Options
+
+if TYPE_CHECKING:
+    from polytask.supervised.problem import Problem
+    from polytask.supervised.trainer import SupervisedTrainer
+
+PREFIX = "problems/"
+FROM_DATA = "a run from data is measured on its test data: leave --episodes, --seed and --video out"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arguments(TrainConfig, Common):
+    """Trains one model with a head for each task; ends with a table and report.html.
+
+    Problems: multidigits, planted-clusters, digit-attributes-2 to -40.
+
+    Your own: problems/my_module:make_problem, a function that returns one.
+
+    Where the run folder already holds this run, it goes on from its checkpoint.
+    """
+
+    problem: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PROBLEM", help_behavior_hint="")] = ""
+    """problems/multidigits, problems/digit-attributes-20, problems/my_module:make_problem, ..."""
+    epochs: Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")] = None
+    """Passes over the training rows, in place of steps; each is evaluated unless --eval-every is given."""
+
+
+def kind_of(resolve: "Callable[[TrainConfig], Problem]") -> Kind:
+    """The kind, where `resolve` gives the problem of a configuration."""
+
+    def make(config: TrainConfig, runs: Mapping[int, Path]) -> "SupervisedTrainer":
+        from polytask.supervised.trainer import SupervisedTrainer
+
+        return SupervisedTrainer(config, resolve(config), tuple(runs))
+
+    def tasks(config: TrainConfig) -> tuple[str, ...]:
+        return config.tasks or resolve(config).names
+
+    def load(run: Path) -> Any:
+        from polytask.supervised.predictor import load
+
+        return load(run)
+
+    def measure(run: Path, options: Options) -> Measured:
+        if options != Options():
+            raise ValueError(FROM_DATA)
+        from polytask.runs.folder import RunFolder
+        from polytask.supervised import show, testing
+        from polytask.training import kinds
+
+        tested = testing.measure_run(run, resolve(kinds.config_of(RunFolder(run).read_config())))
+        return Measured(show.measured(tested), testing.to_json(tested))
+
+    return Kind(
+        name="supervised",
+        config=TrainConfig,
+        facts=("specs", "data"),
+        accepts=lambda arguments: any(argument.startswith(PREFIX) for argument in arguments),
+        parse=_parse,
+        folder=_folder,
+        make=make,
+        show=_show,
+        tasks=tasks,
+        of_tasks=_of_tasks,
+        load=load,
+        measure=measure,
+        schema=SCHEMA,
+        task_facts=task_facts,
+    )
+
+
+def _by_name(config: TrainConfig) -> "Problem":
+    from polytask.problems import resolve
+
+    return resolve(config.problem, config.data_seed)
+
+
+def _parse(arguments: Sequence[str]) -> Asked:
+    from polytask.problems import decision_names, settings
+
+    name = next(argument for argument in arguments if argument.startswith(PREFIX))
+    loss = value_of(arguments, "--loss", "")
+    if loss in ("two-stage", "dfl", "dfl+mse", "lodl", "spo+", "taskmet"):
+        raise ValueError(
+            f"--loss {loss} learns from decisions, and {name} ends in none: it takes {', '.join(LOSSES[:-1])} or "
+            f"{LOSSES[-1]}. Problems that end in one: {', '.join(PREFIX + known for known in decision_names())}"
+        )
+    usual = settings(name)
+    default = Arguments(**{field.name: getattr(usual, field.name) for field in dataclasses.fields(usual)})
+    given = parse(Arguments, arguments, default)
+    if given.epochs is None:
+        return asked(given, TrainConfig)
+    if given.epochs < 1:
+        raise ValueError(f"--epochs must be at least 1, not {given.epochs}")
+    from polytask.supervised.training import steps_per_epoch
+
+    each = steps_per_epoch(_by_name(given).train.inputs.shape[0], given)
+    every = given.eval_every if value_of(arguments, "--eval-every", "") else each
+    return asked(given, TrainConfig, steps=given.epochs * each, eval_every=every)
+
+
+def _folder(config: TrainConfig) -> str:
+    """`multidigits-pcgrad`."""
+    slug = re.sub(r"[^A-Za-z0-9._]+", "-", config.problem.removeprefix(PREFIX)).strip("-")
+    shown = config.tasks if len(config.tasks) <= 3 else (*config.tasks[:2], f"{len(config.tasks) - 2}-more")
+    combine = re.sub(r"[^A-Za-z0-9._]+", "-", config.combine).strip("-")
+    loss = "-".join((config.loss, *config.relevance)).replace("=", "") if config.loss != "likelihood" else ""
+    return "-".join(part for part in (slug, "+".join(shown), loss, combine) if part)
+
+
+def _of_tasks(config: TrainConfig, tasks: tuple[str, ...]) -> TrainConfig:
+    return dataclasses.replace(config, tasks=tasks, relevance=within(config.relevance, tasks))
+
+
+def _show(config: TrainConfig, trainer: "SupervisedTrainer", runs: Mapping[int, Path]) -> None:
+    from polytask.supervised.show import show
+
+    show(config, trainer.problem, runs)
+
+
+KIND = kind_of(_by_name)

@@ -1,0 +1,38 @@
+"""What supervised training logs, and how a report reads it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from polytask.runs.records import Measure, Schema, TaskFacts
+
+# A gain of a combiner is often in the third digit.
+SCHEMA = Schema(
+    unit="gradient steps",
+    axis="gradient steps",
+    learner="model",
+    beside="loss",
+    beside_name="test loss",
+    digits=3,
+    final="Scores are on the test rows, with the parameters that were best on the validation rows until then.",
+    measures=(
+        Measure("loss", "Training loss (model: the sum)"),
+        Measure("validation_loss", "Validation loss (model: the sum)"),
+        Measure("gradient_norm", "Gradient norm of the trunk"),
+        Measure("weight", "Weight of the task in the step"),
+        Measure("parameter_norm", "Parameter norm"),
+        Measure("residual", "Residual of the combiner (0 is exact)", expected=False),
+    ),
+)
+
+
+def task_facts(content: Mapping[str, Any]) -> tuple[TaskFacts, ...]:
+    """The tasks of a run, from its config.json."""
+    return tuple(_facts(spec) for spec in content.get("specs", ()) if isinstance(spec, Mapping))
+
+
+def _facts(spec: Mapping[str, Any]) -> TaskFacts:
+    name, kind, outputs = str(spec.get("name", "?")), str(spec.get("kind", "")), int(spec.get("outputs") or 1)
+    judged = "R²" if kind == "regression" else "accuracy"
+    proportion = kind == "classes" or (kind == "binary" and outputs == 1)
+    shown = {"Task": name, "Kind": kind, "Outputs": str(outputs), "Judged by": judged}
+    return TaskFacts(name, judged, "row", proportion, shown)

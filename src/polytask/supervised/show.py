@@ -1,0 +1,99 @@
+"""What `polytask train` and `polytask tasks` show of problems with heads."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from polytask.supervised.config import TrainConfig
+    from polytask.supervised.problem import Problem
+    from polytask.supervised.testing import Tested
+
+
+def show(config: "TrainConfig", problem: "Problem", runs: Mapping[int, Path]) -> None:
+    """Prints what will be trained."""
+    from rich.console import Console
+
+    from polytask.supervised.training import steps_per_epoch
+
+    console = Console(highlight=False)
+    console.print(facts(problem))
+    rows = [part.inputs.shape[0] for part in (problem.train, problem.validation, problem.test)]
+    shape = " x ".join(map(str, problem.train.inputs.shape[1:]))
+    epochs = config.steps / steps_per_epoch(rows[0], config)
+    batch = min(config.batch_size or rows[0], rows[0])
+    trunk = "the problem's own"
+    if problem.make_trunk is None:
+        dropout = f", dropout {config.trunk.dropout:g}" if config.trunk.dropout else ""
+        trunk = f"{config.trunk.depth} x {config.trunk.width} {config.trunk.activation}{dropout}"
+    patience = f", patience {config.patience}" if config.patience else ""
+    evaluated = f"evaluated every {config.eval_every:,}" if config.eval_every else "never evaluated"
+    scales = "standardised by the training rows; figures in units of the data"
+    optimiser = config.optimiser
+    decay = f", weight decay {optimiser.weight_decay:g}" if optimiser.weight_decay else ""
+    lines = {
+        "problem": f"{config.problem}, data seed {config.data_seed}",
+        "rows": f"{rows[0]:,} to train, {rows[1]:,} to validate, {rows[2]:,} to test, each {shape}",
+        "scales": scales if config.standardise else "as they are in the data",
+        "trunk": trunk,
+        **({"loss": " ".join((config.loss, *config.relevance))} if config.loss != "likelihood" else {}),
+        "step": f"{config.combine}, scale {config.combine_scale}; "
+        f"{optimiser.kind} {optimiser.learning_rate:g}{decay}, {batch:,} rows",
+        "steps": f"{config.steps:,} ({epochs:,.0f} epochs), {evaluated}{patience}",
+        **({"affinity": f"measured every {config.affinity_every:,} steps"} if config.affinity_every else {}),
+        "seed": ", ".join(map(str, runs)),
+        "run": ", ".join(map(str, runs.values())),
+    }
+    console.print()
+    for name, text in lines.items():
+        console.print(f"{name:<7} {text}", markup=False, soft_wrap=True)
+    console.print()
+
+
+def facts(problem: "Problem") -> "Table":
+    """The tasks, one line for those of one kind and size where they are many."""
+    from rich.table import Table
+    from rich.text import Text
+
+    labels = problem.train.present.sum(0).tolist()
+    alike: dict[tuple[str, int, Any], list[int]] = {}
+    for i, task in enumerate(problem.tasks):
+        alike.setdefault((task.kind, task.outputs, i if len(problem.tasks) <= 8 else None), []).append(i)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("task", overflow="ellipsis", no_wrap=True, max_width=40)
+    for heading in ("kind", "judged"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("outputs", "labels"):
+        table.add_column(heading, justify="right")
+    for (kind, outputs, _), members in alike.items():
+        first = problem.tasks[members[0]].name
+        name = first if len(members) == 1 else f"{len(members)} tasks: {first}, ..."
+        counts = sorted({labels[i] for i in members})
+        count = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+        table.add_row(Text(name), kind, "R²" if kind == "regression" else "accuracy", str(outputs), count)
+    return table
+
+
+def measured(tested: "Tested") -> "Table":
+    """The figures of the test rows."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from polytask.evaluation.statistics import cells
+
+    table = Table(
+        title=f"step {tested.step:,}, test rows, units of the data",
+        title_justify="left",
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
+    table.add_column("task", overflow="fold")
+    for heading in ("rows", "score", "95 %", "loss", "95 %"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("score is", no_wrap=True)
+    for test in tested.tasks:
+        judged = "R²" if test.task.kind == "regression" else "accuracy"
+        table.add_row(*map(Text, (test.task.name, f"{test.rows:,}", *cells(test.score), *cells(test.loss), judged)))
+    return table

@@ -1,0 +1,103 @@
+"""A run that begins from another run's checkpoint: what fits by name and shape is taken, what is new is fresh."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree, Shaped
+
+from polytask.runs import checkpoint, provenance
+from polytask.runs.folder import RunFolder
+from polytask.training.trainer import Trainer
+
+
+class Taken(NamedTuple):
+    """The leaves of a warm start: `taken` as they were, `joined` where the tasks' rows were matched by name, `fresh`
+    ones that the source does not fit, and `dropped` ones of the source that nothing here takes."""
+
+    taken: tuple[str, ...]
+    joined: tuple[str, ...]
+    fresh: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+
+def begin(trainer: Trainer, source: Path, runs: Sequence[Path]) -> list[str]:
+    """Starts a trainer that has learned nothing yet from the newest intact checkpoint of `source`.
+
+    Returns what to show; provenance.json of each run keeps it. Raises RunFolderError or CheckpointError where `source`
+    holds no run or no checkpoint, and ValueError where nothing of it fits.
+    """
+    found = checkpoint.find(source)
+    arrays = checkpoint.read_arrays(found.path)
+    before = [str(spec["name"]) for spec in RunFolder(found.run).read_config().get("specs", [])]
+    reports: list[Taken] = []
+
+    def take(index: int, learned: PyTree) -> PyTree:
+        state, report = taken(learned, arrays, before, trainer.tasks)
+        reports.append(report)
+        return state
+
+    trainer.warm(take)
+    report = reports[0]
+    if not (report.taken or report.joined):
+        raise ValueError(f"nothing in {found.path} fits this run by name and shape: leave --from out")
+    text = [f"begins from {found.path}: {len(report.taken) + len(report.joined)} arrays taken"]
+    for what, leaves in (("fresh", report.fresh), ("dropped", report.dropped)):
+        if leaves:
+            more = f" and {len(leaves) - 6} more" if len(leaves) > 6 else ""
+            text.append(f"{what}: {', '.join(leaves[:6])}{more}")
+    for run in runs:
+        provenance.note(run, {"from": str(found.path), "step": found.step, **report._asdict()})
+    return text
+
+
+def taken(
+    learned: PyTree, arrays: dict[str, Shaped[np.ndarray, "..."]], before: Sequence[str], tasks: Sequence[str]
+) -> tuple[PyTree, Taken]:
+    """`learned` with what fits of `arrays`; a leaf that differs along one axis, as long as the tasks, is matched by
+    the tasks' names, and keeps its own rows for tasks that are new.
+
+    - `before`, `tasks`: the names of the tasks there and here, in the order of such axes.
+    """
+    lists: dict[str, list[str]] = {name: [] for name in Taken._fields}
+    named = checkpoint.named_leaves(learned)
+    leaves = []
+    for name, leaf in named:
+        result, how = _fitted(leaf, arrays.get(name), before, tasks)
+        lists[how].append(name)
+        leaves.append(result)
+    here = {name for name, _ in named}
+    lists["dropped"] = [name for name in arrays if name not in here and name.split("/")[0] in _roots(here)]
+    report = Taken(*(tuple(lists[name]) for name in Taken._fields))
+    return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(learned), leaves), report
+
+
+def _roots(names: set[str]) -> set[str]:
+    return {name.split("/")[0] for name in names}
+
+
+def _fitted(leaf: Any, array: np.ndarray | None, before: Sequence[str], tasks: Sequence[str]) -> tuple[Any, str]:
+    shape, dtype = jnp.shape(leaf), jnp.result_type(leaf)
+    if array is None or array.dtype != dtype or array.ndim != len(shape):
+        return leaf, "fresh"
+    axes = [axis for axis, (there, here) in enumerate(zip(array.shape, shape, strict=True)) if there != here]
+    by_task = list(before) != list(tasks)
+    if not axes:
+        # With other tasks in equal number, an axis of tasks has to be matched all the same.
+        axes = [axis for axis, size in enumerate(shape) if by_task and size == len(tasks) == len(before) > 1][:1]
+        if not axes:
+            return jnp.asarray(array), "taken"
+    (axis, *others) = axes
+    if others or array.shape[axis] != len(before) or shape[axis] != len(tasks):
+        return leaf, "fresh"
+    rows, places = zip(*[(i, list(before).index(t)) for i, t in enumerate(tasks) if t in before], strict=True) or (
+        (),
+        (),
+    )
+    index: list[Any] = [slice(None)] * len(shape)
+    index[axis] = np.array(rows)
+    source = np.take(array, np.array(places), axis)
+    return jnp.asarray(leaf).at[tuple(index)].set(source), "joined"
