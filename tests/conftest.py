@@ -1,6 +1,7 @@
 """Strict JAX, shapes checked at run time in every test, and nothing compiled twice."""
 
 import os
+import sys
 import tempfile
 
 import jax
@@ -34,3 +35,22 @@ def trained(tmp_path_factory):
 @pytest.fixture(scope="session")
 def trained_run(trained):
     return trained[0]
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Installs a package of one module for one test: its name, its source, the group and lines of its entry points."""
+    modules = []
+
+    def installed(module, source, group, entries):
+        modules.append(module)
+        (tmp_path / f"{module}.py").write_text(source)
+        folder = tmp_path / f"{module}-1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+        (folder / "entry_points.txt").write_text(f"[{group}]\n{entries}\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+
+    yield installed
+    for module in modules:
+        sys.modules.pop(module, None)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from polytask.networks import (
-    MLP,
     BroNet,
     CriticEnsemble,
     Dense,
@@ -20,6 +19,7 @@ from polytask.networks import (
     TaskEmbedding,
     TaskHead,
     make_conditioning,
+    make_trunk,
 )
 from polytask.networks.critic import ONE_BY_ONE, CriticMember
 
@@ -73,16 +73,33 @@ def test_layer_norm_of_a_constant_is_finite(level):
 
 @pytest.mark.parametrize("depth", [0, 2])
 def test_trunks_have_their_shapes_and_depth(depth):
-    bronet = BroNet(12, 16, depth, key=KEY)
-    assert call(bronet, normal(5, 12)).shape == (5, 16)
-    assert len(jax.tree.leaves(bronet)) == 4 + 8 * depth
-    mlp = MLP(12, 16, depth + 1, key=KEY)
-    assert call(mlp, normal(5, 12)).shape == (5, 16)
-    assert len(jax.tree.leaves(mlp)) == 2 * (depth + 1)
+    for name, layers, leaves in (("bronet", depth, 4 + 8 * depth), ("mlp", depth + 1, 2 * (depth + 1))):
+        trunk = make_trunk(name, 8, 4, 16, layers, key=KEY)
+        assert trunk.width == 16
+        assert call(trunk, normal(5, 8), normal(5, 4)).shape == (5, 16)
+        assert len(jax.tree.leaves(trunk)) == leaves
+        with pytest.raises(TypeError):
+            call(trunk, normal(5, 8), normal(5, 3))
+
+
+@pytest.mark.parametrize("name", ["bronet", "mlp"])
+def test_a_trunk_takes_task_features_for_more_inputs(name):
+    """The first layer's rows are of inputs, then of task features; without any, nothing is taken in their place."""
+    split, whole = (make_trunk(name, *sizes, 16, 1, key=KEY) for sizes in ((8, 4), (12, 0)))
+    assert eqx.tree_equal(split, whole)
+    x = normal(5, 12)
+    np.testing.assert_array_equal(call(split, x[:, :8], x[:, 8:]), call(whole, x, x[:, :0]))
+
+
+def test_an_unknown_trunk_and_one_without_layers_say_what_to_do():
+    with pytest.raises(ValueError, match=r"no trunk 'bronett': did you mean 'bronet'\?"):
+        make_trunk("bronett", 8, 0, 16, 1, key=KEY)
+    with pytest.raises(ValueError, match="depth 1 or more"):
+        make_trunk("mlp", 8, 0, 16, 0, key=KEY)
 
 
 def test_layers_of_a_trunk_are_drawn_apart():
-    bronet = BroNet(16, 16, 2, key=KEY)
+    bronet = BroNet(12, 4, 16, 2, key=KEY)
     kernels = [leaf for leaf in jax.tree.leaves(bronet) if leaf.ndim == 2]
     assert len(kernels) == 5
     assert all(np.abs(a - b).max() > 0.1 for i, a in enumerate(kernels) for b in kernels[:i])
@@ -154,7 +171,7 @@ def test_one_head_serves_all_tasks():
 
 def make_critic(size: int, heads: int = 1) -> CriticEnsemble:
     def member(key: jax.Array) -> CriticMember:
-        return CriticMember(BroNet(5 + 3 + 4, 16, 1, key=key), TaskHead(16, 7, heads, key=key))
+        return CriticMember(BroNet(5 + 3, 4, 16, 1, key=key), TaskHead(16, 7, heads, key=key))
 
     return CriticEnsemble(size, TaskEmbedding(3, 4, "l2", key=KEY), member, key=KEY)
 
@@ -177,10 +194,10 @@ def test_members_alone_agree_with_the_ensemble(rows):
     critic = make_critic(2, heads=3)
     observations, actions, tasks = normal(rows, 5), normal(rows, 3), jnp.arange(rows, dtype=jnp.int32) % 3
     y = call(critic, observations, actions, tasks)
-    x = jnp.concatenate([observations, actions, critic.conditioning(tasks)], axis=1)
+    x, features = jnp.concatenate([observations, actions], axis=1), critic.conditioning(tasks)
     for i in range(2):
         alone = jax.tree.map(lambda w, i=i: np.asarray(w)[i], critic.members)
-        np.testing.assert_allclose(y[i], call(alone, x, tasks), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(y[i], call(alone, x, features, tasks), rtol=1e-4, atol=1e-5)
 
 
 def test_the_gradient_does_not_depend_on_how_members_are_computed():
@@ -194,7 +211,7 @@ def test_the_gradient_does_not_depend_on_how_members_are_computed():
 
 
 def test_actor_bounds_its_log_std_whatever_it_sees():
-    actor = GaussianActor(BroNet(12, 16, 1, key=KEY), 16, 7, 1, key=KEY)
+    actor = GaussianActor(BroNet(12, 0, 16, 1, key=KEY), 7, 1, key=KEY)
     observations = np.asarray(normal(6, 12))
     for scale in (0.0, 1e-12, 1.0, 1e6, 1e12):
         mean, log_std = call(actor, observations * np.float32(scale), np.zeros((6, 0), np.float32), TASKS)

@@ -30,7 +30,7 @@ from polytask.losses import (
     squared_errors,
     temperature_loss,
 )
-from polytask.networks import BroNet, CriticEnsemble, GaussianActor, TaskHead, make_conditioning
+from polytask.networks import CriticEnsemble, GaussianActor, TaskHead, make_conditioning, make_trunk
 from polytask.networks.critic import CriticMember
 from polytask.replay.batch import Batch
 from polytask.tasks.spec import TaskSet
@@ -81,13 +81,13 @@ def init(config: BRCConfig, tasks: TaskSet, key: PRNGKeyArray) -> BRCState:
 
     def make_member(member_key: PRNGKeyArray) -> CriticMember:
         key_trunk, key_head = jax.random.split(member_key)
-        inputs = observations + actions + conditioning.dim
-        trunk = BroNet(inputs, config.critic_width, config.critic_depth, key=key_trunk)
-        return CriticMember(trunk, TaskHead(config.critic_width, outputs, heads, key=key_head))
+        sizes = (observations + actions, conditioning.dim, config.critic_width, config.critic_depth)
+        trunk = make_trunk(config.trunk, *sizes, key=key_trunk)
+        return CriticMember(trunk, TaskHead(trunk.width, outputs, heads, key=key_head))
 
     critic = CriticEnsemble(config.ensemble, conditioning, make_member, key=key_critic)
-    trunk = BroNet(observations + conditioning.dim, config.actor_width, config.actor_depth, key=key_actor)
-    actor = GaussianActor(trunk, config.actor_width, actions, heads, key=key_heads)
+    sizes = (observations, conditioning.dim, config.actor_width, config.actor_depth)
+    actor = GaussianActor(make_trunk(config.trunk, *sizes, key=key_actor), actions, heads, key=key_heads)
     log_temperature = jnp.log(jnp.float32(config.initial_temperature))
     optimisers, combiners = make_optimisers(config), make_combiners(config)
     return BRCState(

@@ -1,13 +1,56 @@
 """The agents' hyperparameters: frozen, and light to import."""
 
 import dataclasses
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
+
+from polytask.config.fields import check, field
+
+
+@runtime_checkable
+class AgentConfig(Protocol):
+    """What training reads of every agent's configuration, whatever else that has."""
+
+    @property
+    def kind(self) -> str:
+        """The name of the kind of agent."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Transitions in a gradient step."""
+        ...
+
+    @property
+    def updates_per_step(self) -> int:
+        """Gradient steps for each step of all environments."""
+        ...
+
+    @property
+    def mask_padded_actions(self) -> bool:
+        """Whether action dimensions that a task lacks take no part."""
+        ...
+
+    @property
+    def critic_width(self) -> int:
+        """The width that a mesh's "model" axis splits."""
+        ...
+
+    @property
+    def relevance(self) -> tuple[str, ...]:
+        """NAME=WEIGHT of tasks that do not count 1."""
+        ...
+
+    @property
+    def combines(self) -> bool:
+        """Whether gradients are combined from one per task, which needs batches with equally many of each."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
 class BRCConfig:
     """Hyperparameters of BRC. Widths in units, rates per gradient step.
 
+    `trunk` is that of actor and critics, a name in `polytask.networks.TRUNKS`.
     Ablations: `critic_loss`, `conditioning`, `normalise_rewards`. The task-weighted critic's loss is the cross-entropy
     times its task's `relevance`: NAME=WEIGHT, and 1 for tasks that are not named. With a combiner (a name that
     `polytask.combine` knows, at scale "mean") the critics' or the actor's gradient is combined from one gradient per
@@ -19,17 +62,18 @@ class BRCConfig:
     """
 
     kind: Literal["brc"] = "brc"
-    critic_width: int = 256
-    critic_depth: int = 2
-    actor_width: int = 256
-    actor_depth: int = 1
-    ensemble: int = 2
-    bins: int = 101
-    v_max: float = 10.0
+    trunk: str = "bronet"
+    critic_width: int = field(256, range="[1, inf)")
+    critic_depth: int = field(2, range="[0, inf)")
+    actor_width: int = field(256, range="[1, inf)")
+    actor_depth: int = field(1, range="[0, inf)")
+    ensemble: int = field(2, range="[1, inf)")
+    bins: int = field(101, range="[2, inf)")
+    v_max: float = field(10.0, range="(0, inf)")
     critic_loss: Literal["cross-entropy", "squared-error", "task-weighted"] = "cross-entropy"
     relevance: tuple[str, ...] = ()
     conditioning: Literal["embedding", "one-hot", "multi-head", "none"] = "embedding"
-    embedding_dim: int = 32
+    embedding_dim: int = field(32, range="[1, inf)")
     embedding_norm: Literal["l2", "l1"] = "l2"
     normalise_rewards: bool = True
     truncation_bootstrap: Literal["reward-mean", "critic"] = "reward-mean"
@@ -37,17 +81,16 @@ class BRCConfig:
     mask_padded_actions: bool = True
     critic_combiner: str = "none"
     actor_combiner: str = "none"
-    batch_size: int = 256
-    updates_per_step: int = 2
-    learning_rate: float = 3e-4
-    weight_decay: float = 1e-4
-    temperature_learning_rate: float = 3e-4
-    initial_temperature: float = 0.1
-    tau: float = 0.005
+    batch_size: int = field(256, range="[1, inf)")
+    updates_per_step: int = field(2, range="[1, inf)")
+    learning_rate: float = field(3e-4, range="(0, 1]")
+    weight_decay: float = field(1e-4, range="[0, 1]")
+    temperature_learning_rate: float = field(3e-4, range="(0, 1]")
+    initial_temperature: float = field(0.1, range="(0, inf)")
+    tau: float = field(0.005, range="(0, 1]")
 
     def __post_init__(self) -> None:
-        if self.bins < 2:
-            raise ValueError(f"a categorical critic needs at least 2 bins, not {self.bins}")
+        check(self, "agent.")
         if bool(self.relevance) != (self.critic_loss == "task-weighted"):
             raise ValueError(
                 "--agent.critic-loss task-weighted and --agent.relevance NAME=WEIGHT go together: give both, or neither"
@@ -61,18 +104,25 @@ class BRCConfig:
 
 @dataclasses.dataclass(frozen=True)
 class SACConfig:
-    """Hyperparameters of the baseline. Widths in units, rates per gradient step."""
+    """Hyperparameters of the baseline. Widths in units, rates per gradient step.
+
+    `trunk` is that of actor and critics, a name in `polytask.networks.TRUNKS`.
+    """
 
     kind: Literal["sac"] = "sac"
-    width: int = 256
-    depth: int = 2
+    trunk: str = "mlp"
+    width: int = field(256, range="[1, inf)")
+    depth: int = field(2, range="[0, inf)")
     mask_padded_actions: bool = True
-    batch_size: int = 256
-    updates_per_step: int = 2
-    learning_rate: float = 3e-4
-    initial_temperature: float = 1.0
-    reward_multiplier: float = 1.0
-    tau: float = 0.005
+    batch_size: int = field(256, range="[1, inf)")
+    updates_per_step: int = field(2, range="[1, inf)")
+    learning_rate: float = field(3e-4, range="(0, 1]")
+    initial_temperature: float = field(1.0, range="(0, inf)")
+    reward_multiplier: float = field(1.0, range="(0, inf)")
+    tau: float = field(0.005, range="(0, 1]")
+
+    def __post_init__(self) -> None:
+        check(self, "agent.")
 
     @property
     def critic_width(self) -> int:
@@ -88,7 +138,3 @@ class SACConfig:
     def combines(self) -> bool:
         """Never: the baseline learns from the sum of the tasks' losses."""
         return False
-
-
-AgentConfig = BRCConfig | SACConfig
-AGENT_CONFIGS = (BRCConfig, SACConfig)

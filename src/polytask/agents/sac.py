@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from polytask.agents.base import Method, TaskFacts, diagnose_tasks, polyak, sample_actions
 from polytask.agents.config import SACConfig
 from polytask.losses import optimiser_step, soft_policy_loss, soft_td_target, temperature_loss
-from polytask.networks import MLP, CriticEnsemble, GaussianActor, NoTaskFeatures, TaskHead
+from polytask.networks import CriticEnsemble, GaussianActor, NoTaskFeatures, TaskHead, make_trunk
 from polytask.networks.critic import CriticMember
 from polytask.replay.batch import Batch
 from polytask.tasks.spec import TaskSet
@@ -45,12 +45,14 @@ def init(config: SACConfig, tasks: TaskSet, key: PRNGKeyArray) -> SACState:
 
     def make_member(member_key: PRNGKeyArray) -> CriticMember:
         key_trunk, key_head = jax.random.split(member_key)
-        trunk = MLP(observations + actions, config.width, config.depth, key=key_trunk)
-        return CriticMember(trunk, TaskHead(config.width, 1, count, key=key_head, scale=1.0))
+        sizes = (observations + actions, conditioning.dim, config.width, config.depth)
+        trunk = make_trunk(config.trunk, *sizes, key=key_trunk)
+        return CriticMember(trunk, TaskHead(trunk.width, 1, count, key=key_head, scale=1.0))
 
-    critic = CriticEnsemble(2, NoTaskFeatures(), make_member, key=key_critic)
-    trunk = MLP(observations, config.width, config.depth, key=key_actor)
-    actor = GaussianActor(trunk, config.width, actions, count, key=key_heads)
+    conditioning = NoTaskFeatures()
+    critic = CriticEnsemble(2, conditioning, make_member, key=key_critic)
+    trunk = make_trunk(config.trunk, observations, conditioning.dim, config.width, config.depth, key=key_actor)
+    actor = GaussianActor(trunk, actions, count, key=key_heads)
     log_temperature = jnp.full(count, jnp.log(jnp.float32(config.initial_temperature)))
     adam = optax.adam(config.learning_rate)
     return SACState(

@@ -46,7 +46,7 @@ def categorical_td_target(
     - `entropy_bonus_t`: -alpha log pi(a_t | s_t).
     - `probs_t`: the next state's value distribution (in BRC the mean over the target critics' distributions).
     """
-    support = jnp.linspace(-v_max, v_max, probs_t.shape[0])
+    support = jnp.linspace(-v_max, v_max, probs_t.shape[0], dtype=probs_t.dtype)
     return project_categorical(r_t + discount_t * (support + entropy_bonus_t), probs_t, v_max)
 
 
@@ -57,4 +57,4 @@ def cross_entropy(target_probs: Float[Array, " bins"], logits: Float[Array, " bi
 
 def expected_value(probs: Float[Array, " bins"], v_max: float) -> Float[Array, ""]:
     """The mean of a distribution on linspace(-v_max, v_max, bins)."""
-    return jnp.sum(jnp.linspace(-v_max, v_max, probs.shape[0]) * probs)
+    return jnp.sum(jnp.linspace(-v_max, v_max, probs.shape[0], dtype=probs.dtype) * probs)

@@ -64,7 +64,7 @@ def soft_top_k(scores: Float[Array, " items"], k: int, epsilon: Temperature = 0.
         raise ValueError(f"k is {k}, of {items} items: it must be at least 1 and less than the number of items")
     cost = jnp.square(jnp.stack([scores, scores + 1]))
     logits = (cost[1] - cost[0]) / (epsilon * jnp.max(cost))
-    fixed, even = jax.lax.stop_gradient(logits), jnp.log(jnp.float32(k / (items - k)))
+    fixed, even = jax.lax.stop_gradient(logits), jnp.log(jnp.asarray(k / (items - k), scores.dtype))
     low, high = even - jnp.max(fixed), even - jnp.min(fixed)
     shift = _bisect(lambda t: jnp.sum(jax.nn.sigmoid(fixed + t)), float(k), low, high)
     return jax.nn.sigmoid(logits + _implicit_shift(logits, jnp.ones_like(logits), shift))

@@ -52,10 +52,10 @@ def surrogate_value(kind: Surrogate, parameters: Array, error: Float[Array, " n"
     return jnp.mean(weights * jnp.square(error))
 
 
-def _start(kind: Surrogate, n: int, rank: int, key: PRNGKeyArray) -> Array:
+def _start(kind: Surrogate, n: int, rank: int, dtype: Any, key: PRNGKeyArray) -> Array:
     if kind == "quadratic":
-        return jax.random.uniform(key, (n, min(rank, n))) / n
-    return jax.random.uniform(key, (2, n) if kind == "directed" else (n,))
+        return jax.random.uniform(key, (n, min(rank, n)), dtype) / n
+    return jax.random.uniform(key, (2, n) if kind == "directed" else (n,), dtype)
 
 
 def fit_surrogates(
@@ -94,7 +94,7 @@ def fit_surrogates(
             return optimiser_step(optimiser, parameters, jax.grad(misfit)(parameters), state), None
 
         optimiser = optax.adam(0.05)
-        start = _start(kind, y.size, rank, key_start)
+        start = _start(kind, y.size, rank, y.dtype, key_start)
         (parameters, _), _ = jax.lax.scan(step, (start, optimiser.init(start)), length=steps)
         variance = jnp.var(wanted)
         return Surrogates(parameters, scale, size, misfit(parameters) / jnp.where(variance > 0, variance, 1))

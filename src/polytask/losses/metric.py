@@ -105,11 +105,13 @@ class LearnedFull(eqx.Module):
     log_floor: Float[Array, ""]
 
     def __init__(self, outputs: int) -> None:
-        self.factor = jnp.eye(outputs) * jnp.float32(0.5**0.5)
-        self.log_floor = jnp.log(jnp.float32(0.5))
+        self.factor = jnp.eye(outputs) * 0.5**0.5
+        self.log_floor = jnp.log(jnp.asarray(0.5))
 
     def __call__(self, x: Array, y: Array, task: Array) -> MetricValues:
-        matrix = self.factor @ self.factor.T + jnp.exp(self.log_floor) * jnp.eye(len(self.factor))
+        matrix = self.factor @ self.factor.T + jnp.exp(self.log_floor) * jnp.eye(
+            len(self.factor), dtype=self.factor.dtype
+        )
         return jnp.broadcast_to(matrix[None], (x.shape[0], *matrix.shape))
 
 
@@ -150,7 +152,7 @@ class InputMetric(eqx.Module):
         if self.outputs == 1:  # the same numbers, several times faster than (rows, 1, 1) matrices
             return jnp.square(jax.vmap(self.network)(x)) + floor
         factor = jax.vmap(self.network)(x).reshape(-1, self.outputs, self.outputs)
-        return factor @ jnp.swapaxes(factor, -1, -2) + floor * jnp.eye(self.outputs)[None]
+        return factor @ jnp.swapaxes(factor, -1, -2) + floor * jnp.eye(self.outputs, dtype=factor.dtype)[None]
 
 
 class PerTask(eqx.Module):

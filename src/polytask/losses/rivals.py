@@ -74,7 +74,11 @@ def dfl(
     """
 
     def loss(prediction: Array, data: Instances, prepared: None) -> Array:
-        return error_weight * _prediction_error(prediction, data, output) if error_weight else jnp.zeros(())
+        return (
+            error_weight * _prediction_error(prediction, data, output)
+            if error_weight
+            else jnp.zeros((), prediction.dtype)
+        )
 
     def task(prediction: Array, data: Instances) -> Array:
         return mean_task_loss(task_loss, prediction, data)

@@ -97,7 +97,7 @@ class _TaskMet:
             self.predictor_optimiser.init(self.start),
             jnp.int32(0),
             jnp.bool_(False),
-            jnp.zeros(()),
+            jnp.zeros((), data.y.dtype),
         )
         return State(self.start, own, jnp.int32(0))
 
@@ -127,7 +127,7 @@ class _TaskMet:
             )
             return _Inner(carry.step + 1, parameters, optimiser, optax.tree.norm(gradient))
 
-        first = _Inner(jnp.int32(0), state.parameters, own.predictor_optimiser, jnp.full((), jnp.inf))
+        first = _Inner(jnp.int32(0), state.parameters, own.predictor_optimiser, jnp.asarray(jnp.inf, data.y.dtype))
         return jax.lax.while_loop(unfinished, step, first)
 
     def implicit(self, theta: PyTree, phi: PyTree, data: Instances) -> Hypergradient:

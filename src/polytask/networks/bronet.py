@@ -5,6 +5,7 @@ import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from polytask.networks.layers import Dense, LayerNorm
+from polytask.networks.trunk import Trunk, joined
 
 
 class BroNetBlock(eqx.Module):
@@ -27,21 +28,30 @@ class BroNetBlock(eqx.Module):
         return x + self.norm_1(self.dense_1(hidden))
 
 
-class BroNet(eqx.Module):
-    """Dense, LayerNorm, ReLU, then `depth` residual blocks. Kernels orthogonal with scale sqrt(2), biases zero."""
+class BroNet(Trunk):
+    """Inputs joined with task features; Dense, LayerNorm, ReLU, then `depth` residual blocks.
+
+    Kernels orthogonal with scale sqrt(2), biases zero.
+    """
 
     dense: Dense
     norm: LayerNorm
     blocks: tuple[BroNetBlock, ...]
 
-    def __init__(self, inputs: int, width: int, depth: int, *, key: PRNGKeyArray) -> None:
+    def __init__(self, inputs: int, task_features: int, width: int, depth: int, *, key: PRNGKeyArray) -> None:
         first, *rest = jax.random.split(key, depth + 1)
-        self.dense = Dense(inputs, width, key=first)
+        self.dense = Dense(inputs + task_features, width, key=first)
         self.norm = LayerNorm(width)
         self.blocks = tuple(BroNetBlock(width, key=k) for k in rest)
 
-    def __call__(self, x: Float[Array, "batch inputs"]) -> Float[Array, "batch width"]:
-        x = jax.nn.relu(self.norm(self.dense(x)))
+    @property
+    def width(self) -> int:
+        return self.dense.kernel.shape[-1]
+
+    def __call__(
+        self, inputs: Float[Array, "batch inputs"], task_features: Float[Array, "batch task_features"]
+    ) -> Float[Array, "batch width"]:
+        x = jax.nn.relu(self.norm(self.dense(joined(inputs, task_features))))
         for block in self.blocks:
             x = block(x)
         return x

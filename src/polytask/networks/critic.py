@@ -8,24 +8,26 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from polytask.networks.conditioning import Conditioning
-from polytask.networks.layers import TaskHead
+from polytask.networks.layers import Head
+from polytask.networks.trunk import Trunk
 
 ONE_BY_ONE = 1024
 """Rows from which members are computed apart, not in one batch: 5 to 8 % of BRC's update, and a loss with 256 rows."""
-
-Trunk = Callable[[Float[Array, "batch inputs"]], Float[Array, "batch width"]]
 
 
 class CriticMember(eqx.Module):
     """A trunk and a head: values, or logits over value bins, of (state, action)."""
 
     trunk: Trunk
-    head: TaskHead
+    head: Head
 
     def __call__(
-        self, x: Float[Array, "batch inputs"], task_ids: Int[Array, " batch"]
+        self,
+        inputs: Float[Array, "batch inputs"],
+        task_features: Float[Array, "batch task_features"],
+        task_ids: Int[Array, " batch"],
     ) -> Float[Array, "batch outputs"]:
-        return self.head(self.trunk(x), task_ids)
+        return self.head(self.trunk(inputs, task_features), task_ids)
 
 
 class CriticEnsemble(eqx.Module):
@@ -54,11 +56,14 @@ class CriticEnsemble(eqx.Module):
         actions: Float[Array, "batch action"],
         task_ids: Int[Array, " batch"],
     ) -> Float[Array, "members batch outputs"]:
-        x = jnp.concatenate([observations, actions, self.conditioning(task_ids)], axis=-1)
+        features = self.conditioning(task_ids)
+        x = jnp.concatenate([observations, actions, features], axis=-1)
         # A copy for each, which XLA may not see through: of one input it would make one product for all first layers,
-        # and turn that product and its gradient round, which takes 5 % of an update.
-        inputs = jax.lax.optimization_barrier(jnp.broadcast_to(x[None], (self.size, *x.shape)))
+        # and turn that product and its gradient round, which takes 5 % of an update. It is one array for the same
+        # reason; XLA sees that a trunk that joins the parts joins what was one.
+        copies = jax.lax.optimization_barrier(jnp.broadcast_to(x[None], (self.size, *x.shape)))
+        inputs = jnp.split(copies, [x.shape[1] - features.shape[1]], axis=-1)
         if x.shape[0] < ONE_BY_ONE:
-            return jax.vmap(lambda member, x: member(x, task_ids))(self.members, inputs)
+            return jax.vmap(lambda member, inputs: member(*inputs, task_ids))(self.members, inputs)
         members = [jax.tree.map(lambda leaf, i=i: leaf[i], self.members) for i in range(self.size)]
-        return jnp.stack([member(x, task_ids) for member, x in zip(members, inputs, strict=True)])
+        return jnp.stack([member(*parts, task_ids) for member, *parts in zip(members, *inputs, strict=True)])

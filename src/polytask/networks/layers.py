@@ -1,5 +1,6 @@
 """Layers over a batch, with kernels stored (inputs, outputs)."""
 
+import abc
 import math
 
 import equinox as eqx
@@ -62,7 +63,15 @@ class LayerNorm(eqx.Module):
         return layer_norm(x, self.scale, self.bias)
 
 
-class TaskHead(eqx.Module):
+class Head(eqx.Module):
+    """What makes a network's outputs of a trunk's features: (batch, width), task ids (batch,) -> (batch, outputs)."""
+
+    @abc.abstractmethod
+    def __call__(self, x: Float[Array, "batch width"], task_ids: Int[Array, " batch"]) -> Float[Array, "batch outputs"]:
+        """The outputs of each row."""
+
+
+class TaskHead(Head):
     """A linear head: one for all tasks, or (`heads` > 1) one for each, chosen by the task id."""
 
     dense: Dense

@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Generic, Literal, TypeVar
 
-from polytask.agents.config import AGENT_CONFIGS, AgentConfig, BRCConfig
+from polytask.agents.config import AgentConfig, BRCConfig
+from polytask.agents.registry import AGENTS, agent_config
 from polytask.config.fields import field
 from polytask.tasks.options import TaskOptions
 from polytask.tasks.spec import TaskSet
@@ -17,12 +18,9 @@ FIRST_LOOK = ("metaworld/reach-v3", "metaworld/drawer-close-v3", "metaworld/wind
 AgentT = TypeVar("AgentT", bound=AgentConfig)
 
 
-def agent_config(content: Mapping[str, Any]) -> type[Any]:
+def _agent_type(content: Mapping[str, Any]) -> type[Any]:
     """The class of an agent's configuration, by its saved content. Raises ValueError for a kind that is not known."""
-    kinds = {kind().kind: kind for kind in AGENT_CONFIGS}
-    if content["kind"] not in kinds:
-        raise ValueError(f"unknown agent kind '{content['kind']}'; this version knows {', '.join(kinds)}")
-    return kinds[content["kind"]]
+    return AGENTS[content["kind"]].config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +29,7 @@ class TrainConfig(RunConfig, Generic[AgentT]):
 
     tasks: tuple[str, ...]
     """Names, as `polytask tasks` lists them."""
-    agent: AgentT = field(choose=agent_config)
+    agent: AgentT = field(choose=_agent_type)
     _: dataclasses.KW_ONLY
     task: TaskOptions = field(default_factory=TaskOptions)
     seed: int = field(0, range="[0, 4294967295]", compared=False)
@@ -72,15 +70,14 @@ def preset(name: Preset, kind: str = "brc") -> TrainConfig[Any]:
 
     "cpu" learns MT10 on two cores in about an hour and is TrainConfig's defaults, "paper" has the sizes of the official
     code and evaluates the last weights as that does, "quick" is a first look of about ten minutes at three of its
-    tasks. The SAC baseline has one size.
+    tasks. Agents other than BRC have one size.
     """
     sizes: dict[Preset, dict[str, Any]] = {
         "cpu": {},
         "paper": {"critic_width": 4096, "batch_size": 1024},
         "quick": {"critic_width": 128},
     }
-    kinds = {config().kind: config for config in AGENT_CONFIGS}
-    agent = kinds[kind](**{size: value for size, value in sizes[name].items() if kind == BRCConfig.kind})
+    agent = agent_config(kind, **{size: value for size, value in sizes[name].items() if kind == BRCConfig.kind})
     if name == "quick":
         return TrainConfig(
             tasks=FIRST_LOOK,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from polytask.agents.config import AGENT_CONFIGS
+from polytask.agents.registry import AGENTS
 from polytask.online.config import AgentT, Preset, TrainConfig, preset
 from polytask.online.schema import SCHEMA, task_facts
 from polytask.tasks.options import TaskOptions
@@ -50,13 +50,11 @@ def parse_train(arguments: Sequence[str]) -> Asked:
     """What `polytask train` was asked for. Raises ValueError for an agent that is not known."""
     arguments = _in_full([_full_name(argument) for argument in arguments])
     kind = value_of(arguments, "--agent.kind", "brc")
-    agents = {agent().kind: agent for agent in AGENT_CONFIGS}
-    if kind not in agents:
-        raise ValueError(f"--agent.kind is one of {', '.join(agents)}, not '{kind}'")
+    AGENTS.check(kind, "--agent.kind")
 
     def parsed(base: Preset) -> Arguments[Any]:
         fields = {**kinds.fields_of(preset(base, kind)), "tasks": ()}
-        return parse(Arguments[agents[kind]], arguments, Arguments(**fields, preset=base))
+        return parse(Arguments[AGENTS[kind].config], arguments, Arguments(**fields, preset=base))
 
     given = parsed("cpu")
     tasks = given.tasks
@@ -116,10 +114,8 @@ def _tasks(config: TrainConfig[Any]) -> tuple[str, ...]:
 
 
 def _of_tasks(config: TrainConfig[Any], tasks: tuple[str, ...]) -> TrainConfig[Any]:
-    relevance = within(getattr(config.agent, "relevance", ()), tasks)
+    relevance = within(config.agent.relevance, tasks)
     agent = dataclasses.replace(config.agent, relevance=relevance) if relevance else config.agent
-    if not relevance and getattr(config.agent, "relevance", ()):
-        agent = dataclasses.replace(config.agent, relevance=(f"{tasks[0]}=1",))
     return dataclasses.replace(config, tasks=tasks, agent=agent)
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from polytask.plugins import Table, nearest
 from polytask.supervised.config import OptimiserConfig, SupervisedConfig, TrunkConfig
 
 if TYPE_CHECKING:
@@ -29,6 +30,15 @@ DECISIONS = {
     "web-advertising": "two of five sites for ten users, by predicted click rates",
     "portfolio": "a day in twenty stocks, by predicted returns: a quadratic program",
 }
+
+PROBLEMS: Table[Callable[..., Any]] = Table(
+    what="problem",
+    group="polytask.problems",
+    built_in={},
+    type=Callable,
+    reserved=(*SUMMARIES, *DECISIONS),
+)
+"""The problems of other packages: NAME = "module:function", a function as `resolve` takes it of a person."""
 
 # How a problem is trained unless a person says otherwise.
 _SETTINGS = {
@@ -55,9 +65,10 @@ def settings(name: str) -> SupervisedConfig:
 def resolve(name: str, seed: int = 0) -> "Problem":
     """The problem that a name stands for.
 
-    `name` is one of `SUMMARIES`, "digit-attributes-<heads>", or "my_module:make_problem" for a function that returns a
-    `polytask.supervised.Problem`; "problems/" before it may be left out. `seed` decides the data: splits, pairs, noise;
-    a person's function is given it if it has a parameter of that name.
+    `name` is one of `SUMMARIES`, "digit-attributes-<heads>", one that another package has registered in `PROBLEMS`, or
+    "my_module:make_problem" for a function that returns a `polytask.supervised.Problem`; "problems/" before it may be
+    left out. `seed` decides the data: splits, pairs, noise; a person's or a package's function is passed it if it has a
+    parameter of that name.
 
     Raises ValueError for an unknown problem (with the nearest names), one that ends in a decision (`resolve_decision`),
     or a function that returns something else, ModuleNotFoundError for an unknown module, and ImportError, with the
@@ -66,29 +77,28 @@ def resolve(name: str, seed: int = 0) -> "Problem":
     bare = name.removeprefix(PREFIX)
     if is_decision(bare, seed):
         raise ValueError(f"{PREFIX}{bare} ends in a decision and has no heads to train; resolve_decision gives it")
-    if ":" in bare:
-        return _own(bare, seed)
+    if _is_made(bare):
+        return _made(bare, seed)
     heads = re.fullmatch(r"digit-attributes-(\d+)", bare)
     if heads:
         from polytask.problems.digit_attributes import digit_attributes
 
         return digit_attributes(seed, int(heads[1]))
     if bare not in SUMMARIES:
-        import difflib
-
-        known = [*SUMMARIES, *DECISIONS]
-        close = difflib.get_close_matches(bare, known, n=1)
-        nearest = f"did you mean {PREFIX}{close[0]}?" if close else f"there are {', '.join(PREFIX + n for n in known)}."
-        raise ValueError(f"unknown problem '{name}': {nearest} Your own is called {PREFIX}my_module:make_problem")
+        instead = nearest(PREFIX + bare, [PREFIX + known for known in (*SUMMARIES, *DECISIONS, *PROBLEMS.names())])
+        raise ValueError(f"unknown problem '{name}': {instead}. Your own is called {PREFIX}my_module:make_problem")
     return _make(bare)(seed)
 
 
 def is_decision(name: str, seed: int = 0) -> bool:
-    """Whether the problem of that name is a `polytask.decisions.Case`; a person's function is called to find out."""
+    """Whether the problem of that name is a `polytask.decisions.Case`.
+
+    The function of a person, or of another package, is called to find out.
+    """
     bare = name.removeprefix(PREFIX)
-    if ":" not in bare:
+    if not _is_made(bare):
         return bare in DECISIONS
-    made = _own(bare, seed)
+    made = _made(bare, seed)
     from polytask.decisions.case import Case
 
     return isinstance(made, Case)
@@ -103,8 +113,8 @@ def resolve_decision(name: str) -> "Case":
     if not is_decision(bare):
         resolve(bare)
         raise ValueError(f"{PREFIX}{bare} ends in no decision; there are {', '.join(PREFIX + n for n in DECISIONS)}")
-    if ":" in bare:
-        return _own(bare, 0)
+    if _is_made(bare):
+        return _made(bare, 0)
     from polytask.problems.decisions import make_case
 
     return make_case(bare.replace("-", " "))
@@ -121,10 +131,28 @@ def _make(bare: str) -> Callable[[int], "Problem"]:
 
 
 @functools.lru_cache(maxsize=1)  # it is asked what it is before it is asked for its data
-def _own(bare: str, seed: int) -> Any:
-    """What a person's function returns: a Problem or a Case."""
+def _made(bare: str, seed: int) -> Any:
+    """What the function of a person or of another package returns: a Problem or a Case."""
     from polytask.decisions.case import Case
     from polytask.supervised.problem import Problem
+
+    function = _function(bare) if ":" in bare else PROBLEMS[bare]
+    problem = function(seed=seed) if "seed" in inspect.signature(function).parameters else function()
+    if not isinstance(problem, Problem | Case):
+        where = bare if ":" in bare else f"the problem '{bare}' of {PROBLEMS.group}"
+        raise ValueError(
+            f"{where} returned {type(problem).__name__}; return polytask.supervised.make_problem(...), or "
+            f"a polytask.decisions.Case(...)"
+        )
+    return problem
+
+
+def _is_made(bare: str) -> bool:
+    return ":" in bare or bare in PROBLEMS
+
+
+def _function(bare: str) -> Callable[..., Any]:
+    """A person's function."""
     from polytask.tasks.gym import import_own
 
     module, _, attribute = bare.rpartition(":")
@@ -137,10 +165,4 @@ def _own(bare: str, seed: int) -> Any:
     function: Any = getattr(found, attribute, None)
     if not callable(function):
         raise ValueError(f"module '{module}' has no function '{attribute}'; name one that returns a Problem or a Case")
-    problem = function(seed=seed) if "seed" in inspect.signature(function).parameters else function()
-    if not isinstance(problem, Problem | Case):
-        raise ValueError(
-            f"{module}:{attribute} returned {type(problem).__name__}; return polytask.supervised.make_problem(...), or "
-            f"a polytask.decisions.Case(...)"
-        )
-    return problem
+    return function

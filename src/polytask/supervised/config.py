@@ -1,13 +1,26 @@
 """The configuration of a supervised training: frozen dataclasses, light to import."""
 
 import dataclasses
-from typing import Literal, get_args
+from collections.abc import Callable
+from typing import Any, Literal
 
 from polytask.config.fields import check, field
+from polytask.plugins import Table
 from polytask.training.config import RunConfig
 
-Loss = Literal["likelihood", "squared-error", "task-weighted"]
-LOSSES: tuple[str, ...] = get_args(Loss)
+LOSSES: Table[Callable[..., Any]] = Table(
+    what="loss",
+    group="polytask.losses",
+    built_in={
+        "likelihood": "polytask.supervised.model:group_losses",
+        "squared-error": "polytask.supervised.loss:squared",
+        "task-weighted": "polytask.supervised.model:group_losses",
+    },
+    type=Callable,
+)
+"""The losses by name: functions (group, outputs, targets) -> (rows, tasks), the loss of every row in every task of a
+`spec.Group` of tasks of one kind and size, from their outputs (rows, tasks, outputs) and targets (the same, or for
+classes (rows, tasks) class numbers). "task-weighted" multiplies by the relevance too."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +58,9 @@ class SupervisedConfig:
 
     trunk: TrunkConfig = dataclasses.field(default_factory=TrunkConfig)
     optimiser: OptimiserConfig = dataclasses.field(default_factory=OptimiserConfig)
-    loss: Loss = "likelihood"
-    """Of a row: as the task's kind says; squared for every kind; or as its kind says, times --relevance."""
+    loss: str = "likelihood"
+    """Of a row: likelihood, as the task's kind says; squared-error, for every kind; task-weighted, the likelihood times
+    --relevance; or one of another package."""
     relevance: tuple[str, ...] = ()
     """With --loss task-weighted: NAME=WEIGHT of tasks that do not count 1."""
     combine: str = "sum"
@@ -68,6 +82,7 @@ class SupervisedConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        LOSSES.check(self.loss, "--loss")
         if bool(self.relevance) != (self.loss == "task-weighted"):
             raise ValueError("--loss task-weighted and --relevance NAME=WEIGHT go together: give both, or neither")
         if self.patience and not self.eval_every:

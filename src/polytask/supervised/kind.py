@@ -96,8 +96,8 @@ def _parse(arguments: Sequence[str]) -> Asked:
     loss = value_of(arguments, "--loss", "")
     if loss in ("two-stage", "dfl", "dfl+mse", "lodl", "spo+", "taskmet"):
         raise ValueError(
-            f"--loss {loss} learns from decisions, and {name} ends in none: it takes {', '.join(LOSSES[:-1])} or "
-            f"{LOSSES[-1]}. Problems that end in one: {', '.join(PREFIX + known for known in decision_names())}"
+            f"--loss {loss} learns from decisions, and {name} ends in none: it takes {', '.join(LOSSES.names())}. "
+            f"Problems that end in one: {', '.join(PREFIX + known for known in decision_names())}"
         )
     usual = settings(name)
     default = Arguments(**{field.name: getattr(usual, field.name) for field in dataclasses.fields(usual)})

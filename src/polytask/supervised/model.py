@@ -94,7 +94,7 @@ def task_losses(
     tasks: Sequence[HeadSpec], outputs: Float[Array, "batch outputs"], examples: Examples
 ) -> Float[Array, " tasks"]:
     """Each task's mean loss, as `HeadSpec` says, over the rows that have its label; 0 if none has."""
-    return over_present(tasks, outputs, examples, _row_losses)
+    return over_present(tasks, outputs, examples, group_losses)
 
 
 def over_present(
@@ -115,11 +115,12 @@ def row_losses(
     tasks: Sequence[HeadSpec], outputs: Float[Array, "batch outputs"], examples: Examples
 ) -> Float[Array, "batch tasks"]:
     """The loss of every row in every task, as `HeadSpec` says; of no meaning where a label is missing."""
-    found = [_row_losses(group, given, target).T for group, given, target, _ in _by_group(tasks, outputs, examples)]
+    found = [group_losses(group, given, target).T for group, given, target, _ in _by_group(tasks, outputs, examples)]
     return _in_task_order(tasks, found).T
 
 
-def _row_losses(group: Group, given: Array, target: Array) -> Float[Array, "rows tasks"]:
+def group_losses(group: Group, given: Array, target: Array) -> Float[Array, "rows tasks"]:
+    """The loss of every row in every task of a group, as `HeadSpec` says."""
     if group.kind == "classes":
         return optax.softmax_cross_entropy_with_integer_labels(given, target)
     if group.kind == "binary":

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Literal
 
+from polytask.config.fields import check, field
+
 
 @dataclasses.dataclass(frozen=True)
 class TaskOptions:
@@ -16,13 +18,10 @@ class TaskOptions:
     their `build` has to know of it, they put into `TaskSpec.choices`, which is saved and shown with the task.
     """
 
-    horizon: int | None = None
+    horizon: int | None = field(None, range="[1, inf)")
     goals: Literal["varying", "fixed"] = "varying"
     reward_version: Literal["v1", "v2"] = "v2"
-    discount: float = 0.99
+    discount: float = field(0.99, range="[0, 1)")
 
     def __post_init__(self) -> None:
-        if self.horizon is not None and self.horizon < 1:
-            raise ValueError(f"a horizon is a positive number of steps, not {self.horizon}")
-        if not 0.0 <= self.discount < 1.0:
-            raise ValueError(f"a discount is at least 0 and less than 1, not {self.discount}")
+        check(self, "task.")

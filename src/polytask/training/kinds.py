@@ -1,14 +1,13 @@
 """The table of kinds of training: the only place that knows which there are."""
 
 import dataclasses
-import importlib
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from polytask.config.fields import from_json, not_compared
 from polytask.config.fields import resumable as resumable_fields
+from polytask.plugins import Table
 from polytask.runs.folder import GROUPED, RunFolder, RunFolderError
 from polytask.runs.old import upgrade_config
 from polytask.runs.records import Schema, TaskFacts
@@ -17,8 +16,6 @@ from polytask.training.config import RunConfig, content_of
 if TYPE_CHECKING:
     from polytask.training.arguments import Asked
     from polytask.training.trainer import Trainer
-
-GROUP = "polytask.kinds"  # of entry points: a name, and module:KIND
 
 
 class Options(NamedTuple):
@@ -67,34 +64,37 @@ class Kind(NamedTuple):
     label: Callable[[Mapping[str, Any]], str] = lambda content: ""
 
 
-# In the order in which they are asked whether they accept a command: the last takes what no other does.
-_MODULES = {"decisions": "polytask.decisions.kind", "supervised": "polytask.supervised.kind"}
-_LAST = {"online": "polytask.online.kind"}
+KINDS: Table[Kind] = Table(
+    what="kind of training",
+    group="polytask.kinds",
+    built_in={
+        "decisions": "polytask.decisions.kind:KIND",
+        "supervised": "polytask.supervised.kind:KIND",
+        "online": "polytask.online.kind:KIND",
+    },
+    type=Kind,
+)
+"""The kinds by name; another package's entry is NAME = "module:attribute", of a `Kind`."""
 _registered: dict[str, Kind] = {}
 
 
 def register(kind: Kind) -> None:
-    """Adds a kind for this process; other packages use the entry point polytask.kinds. Raises ValueError if taken."""
+    """Adds a kind for this process; other packages use the entry point. Raises ValueError if the name is taken."""
     if kind.name in names():
         raise ValueError(f"there is already a kind of training called '{kind.name}'; choose another name")
     _registered[kind.name] = kind
 
 
 def names() -> tuple[str, ...]:
-    """The kinds that there are."""
-    return (*_registered, *(point.name for point in _points()), *_MODULES, *_LAST)
+    """The kinds that there are, in the order in which they are asked whether they accept a command: online is last,
+    since it takes what no other does."""
+    others = [name for name in KINDS.names() if name not in KINDS.built_in]
+    return (*_registered, *others, *KINDS.built_in)
 
 
 def find(name: str) -> Kind:
-    """The kind of that name. Raises ValueError with the names that there are."""
-    if name in _registered:
-        return _registered[name]
-    if name in _MODULES | _LAST:
-        return importlib.import_module((_MODULES | _LAST)[name]).KIND
-    for point in _points():
-        if point.name == name:
-            return point.load()
-    raise ValueError(f"unknown kind of training '{name}': this installation knows {', '.join(names())}")
+    """The kind of that name. Raises ValueError with the nearest names."""
+    return _registered[name] if name in _registered else KINDS[name]
 
 
 def asked(arguments: Sequence[str]) -> Kind:
@@ -156,7 +156,3 @@ def load(run: Path | str) -> Any:
 def fields_of(config: RunConfig, source: Any = None) -> dict[str, Any]:
     """The fields of a configuration, with their values there or in `source`."""
     return {one.name: getattr(source or config, one.name) for one in dataclasses.fields(config)}
-
-
-def _points() -> list[Any]:
-    return [point for point in entry_points(group=GROUP) if point.name not in _MODULES | _LAST]

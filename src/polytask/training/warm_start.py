@@ -80,24 +80,28 @@ def _roots(names: set[str]) -> set[str]:
 
 
 def _fitted(leaf: Any, array: np.ndarray | None, before: Sequence[str], tasks: Sequence[str]) -> tuple[Any, str]:
-    shape, dtype = jnp.shape(leaf), jnp.result_type(leaf)
-    if array is None or array.dtype != dtype or array.ndim != len(shape):
+    """The leaf with what it takes of an array, and in which of `Taken`'s lists it belongs."""
+    wanted = leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
+    if array is None or array.dtype != wanted.dtype or array.ndim != wanted.ndim:
         return leaf, "fresh"
-    axes = [axis for axis, (there, here) in enumerate(zip(array.shape, shape, strict=True)) if there != here]
-    by_task = list(before) != list(tasks)
+    axes = [axis for axis in range(array.ndim) if array.shape[axis] != wanted.shape[axis]]
+    if not axes and list(before) != list(tasks):
+        # Other tasks in equal number: an axis of that length has to be matched all the same.
+        axes = [axis for axis, size in enumerate(wanted.shape) if size == len(tasks) > 1][:1]
     if not axes:
-        # With other tasks in equal number, an axis of tasks has to be matched all the same.
-        axes = [axis for axis, size in enumerate(shape) if by_task and size == len(tasks) == len(before) > 1][:1]
-        if not axes:
-            return jnp.asarray(array), "taken"
+        return _like(leaf, array), "taken"
     (axis, *others) = axes
-    if others or array.shape[axis] != len(before) or shape[axis] != len(tasks):
+    if others or (array.shape[axis], wanted.shape[axis]) != (len(before), len(tasks)):
         return leaf, "fresh"
-    rows, places = zip(*[(i, list(before).index(t)) for i, t in enumerate(tasks) if t in before], strict=True) or (
-        (),
-        (),
-    )
-    index: list[Any] = [slice(None)] * len(shape)
-    index[axis] = np.array(rows)
-    source = np.take(array, np.array(places), axis)
-    return jnp.asarray(leaf).at[tuple(index)].set(source), "joined"
+    rows = [i for i, task in enumerate(tasks) if task in before]
+    places = [list(before).index(tasks[i]) for i in rows]
+    found = np.moveaxis(np.array(leaf), axis, 0)
+    found[rows] = np.moveaxis(array, axis, 0)[places]
+    return _like(leaf, np.moveaxis(found, 0, axis)), "joined"
+
+
+def _like(leaf: Any, array: np.ndarray) -> Any:
+    """An array as what the leaf is: JAX's, NumPy's, or a number."""
+    if isinstance(leaf, jax.Array):
+        return jnp.array(array)
+    return array if isinstance(leaf, np.ndarray) else type(leaf)(array.item())

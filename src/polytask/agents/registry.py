@@ -1,0 +1,70 @@
+"""Which kinds of agents there are: polytask's, and those that other packages offer by entry points. Light to import."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from polytask.agents.config import BRCConfig, SACConfig
+from polytask.plugins import Table
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
+    from polytask.agents.base import Agent
+    from polytask.tasks.spec import TaskSet
+
+
+class AgentKind(NamedTuple):
+    """A kind of agent.
+
+    - `config`: its hyperparameters, a frozen dataclass that can be made without arguments, whose `kind` is the name
+      under which the kind is registered; see `polytask.agents.config.AgentConfig` for what else it has.
+    - `make(config, tasks, mesh)`: the agent, on one device or on those of a mesh. Raises ValueError for what cannot be.
+    """
+
+    config: type[Any]
+    make: "Callable[[Any, TaskSet, Mesh | None], Agent]"
+
+
+AGENTS: Table[AgentKind] = Table(
+    what="agent",
+    group="polytask.agents",
+    built_in={"brc": "polytask.agents.registry:BRC", "sac": "polytask.agents.registry:SAC"},
+    type=AgentKind,
+)
+"""The kinds by name; another package's entry is NAME = "module:attribute", of an `AgentKind`."""
+
+
+def agent_config(kind: str, **values: Any) -> Any:
+    """The configuration of an agent of that kind, with these values in the place of its defaults.
+
+    Raises ValueError for an unknown kind, with the nearest names, and for values that cannot be; ImportError for a kind
+    of another package that cannot be had.
+    """
+    config = AGENTS[kind].config(**values)
+    if config.kind != kind:
+        raise ImportError(f"the agent '{kind}' is configured as '{config.kind}'; both names must be the same")
+    return config
+
+
+def _brc(config: BRCConfig, tasks: "TaskSet", mesh: "Mesh | None") -> "Agent":
+    from polytask.agents import brc
+    from polytask.agents.base import Agent
+    from polytask.agents.combining import make_combiners
+    from polytask.networks import TRUNKS
+
+    TRUNKS.check(config.trunk, "--agent.trunk")
+    make_combiners(config)
+    return Agent(brc.METHOD, config, tasks, mesh)
+
+
+def _sac(config: SACConfig, tasks: "TaskSet", mesh: "Mesh | None") -> "Agent":
+    from polytask.agents import sac
+    from polytask.agents.base import Agent
+    from polytask.networks import TRUNKS
+
+    TRUNKS.check(config.trunk, "--agent.trunk")
+    return Agent(sac.METHOD, config, tasks, mesh)
+
+
+BRC = AgentKind(BRCConfig, _brc)
+SAC = AgentKind(SACConfig, _sac)

@@ -1,0 +1,80 @@
+"""Names that stand for code: polytask's, and those that other packages add by entry points."""
+
+import dataclasses
+import difflib
+import importlib
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Table(Generic[T]):
+    """Things of one kind by name. Nothing is imported before it is asked for.
+
+    - `what`: what such a thing is called in messages.
+    - `group`: the group of entry points by which other packages add things: NAME = "module:attribute". Other packages
+      are asked only for names that are not built in.
+    - `built_in`: the names of polytask, each with its "module:attribute" too.
+    - `type`: what a thing has to be an instance of.
+    - `reserved`: more names that other packages cannot have.
+    """
+
+    what: str
+    group: str
+    built_in: Mapping[str, str]
+    type: Any
+    reserved: tuple[str, ...] = ()
+
+    def names(self) -> tuple[str, ...]:
+        """Every name: the built-in ones first."""
+        return (*self.built_in, *(name for name in _offered(self.group) if name not in self._taken()))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.built_in or (name not in self.reserved and name in _offered(self.group))
+
+    def check(self, name: str, option: str = "") -> None:
+        """Raises ValueError, with the nearest names, where there is no such thing; `option` names what asked for it."""
+        if name not in self:
+            where = f"{option}: " if option else ""
+            raise ValueError(f"{where}there is no {self.what} '{name}': {nearest(name, self.names())}")
+
+    def __getitem__(self, name: str) -> T:
+        """The thing of that name.
+
+        Raises ValueError, with the nearest names, where there is none, and ImportError, naming the package, where one
+        of another package cannot be loaded, or is not what it has to be.
+        """
+        self.check(name)
+        if name in self.built_in:
+            module, _, attribute = self.built_in[name].partition(":")
+            return getattr(importlib.import_module(module), attribute)
+        entry = _offered(self.group)[name]
+        whose = f"the {self.what} '{name}' of the package '{entry.dist.name if entry.dist else '?'}' ({entry.value})"
+        try:
+            loaded = entry.load()
+        except Exception as error:
+            raise ImportError(
+                f"{whose} could not be loaded: {type(error).__name__}: {error}; mend the package, or uninstall it"
+            ) from error
+        if not isinstance(loaded, self.type):
+            wanted = f"{self.type.__module__}.{self.type.__qualname__}"
+            raise ImportError(f"{whose} is a {type(loaded).__name__}; its entry in {self.group} has to name a {wanted}")
+        return loaded
+
+    def _taken(self) -> set[str]:
+        return {*self.built_in, *self.reserved}
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """What to do instead of using an unknown name: the names that look like it, or all."""
+    names = list(names)
+    close = difflib.get_close_matches(name.lower(), names, n=3)
+    quoted = ", ".join(f"'{known}'" for known in close)
+    return f"did you mean {quoted}?" if close else f"there are {', '.join(names)}"
+
+
+def _offered(group: str) -> dict[str, metadata.EntryPoint]:
+    return {entry.name: entry for entry in metadata.entry_points(group=group)}
