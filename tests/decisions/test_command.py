@@ -90,10 +90,10 @@ def test_evaluate_refuses_other_data_than_the_run_s(trained, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["problems/newsvendr"], "did you mean problems/newsvendor?"),
+        (["problems/newsvendr"], "did you mean 'problems/newsvendor'"),
         (["problems/newsvendor", "--loss", "spo+"], "it takes two-stage, dfl, dfl+mse, lodl, taskmet"),
         (["problems/cubic", "--loss", "likelihood"], "takes two-stage, dfl, dfl+mse, lodl, spo+, taskmet"),
-        (["problems/multidigits", "--loss", "taskmet"], "takes likelihood, squared-error or task-weighted"),
+        (["problems/multidigits", "--loss", "taskmet"], "takes likelihood, squared-error, task-weighted"),
         (["problems/cubic", "--per-task"], "leave them"),
         (["problems/cubic", "--loss", "taskmet", "--per-task"], "has one task"),
         ([OWN, "--seeds", "0"], "at least 1"),

@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from polytask.evaluation.scores import score
+from polytask.runs.records import EVERY_LINE
 from polytask.tasks.spec import TaskSpec
+from polytask.training import kinds
 
 MT10 = [
     "reach-v3",
@@ -55,6 +58,7 @@ def _evaluation_lines(rng, specs, steps, skill, episodes, embed) -> list[dict]:
         returns = {s.name: (scale[t] * skill[e, t] + rng.normal(0, 8, episodes)).tolist() for t, s in enumerate(specs)}
         vectors = {s.name: (base[t] + rng.normal(0, 0.6, 32)).tolist() for t, s in enumerate(specs)}
         task = {
+            "score": {s.name: score(s, returns[s.name], success[s.name]) for s in specs},
             "return": returns,
             "success": {s.name: success[s.name] for s in specs if s.success != "none"},
             "length": {s.name: [s.horizon] * episodes for s in specs},
@@ -139,6 +143,7 @@ def make_run(
     skill = _skill(rng, len(specs), steps, speed)
     typed = ["metaworld/mt10"] if [s.name.split("/")[1] for s in specs] == MT10 else [s.name for s in specs]
     config = {
+        "kind": "online",
         "tasks": typed,
         "task": {"horizon": 200, "goals": "varying", "reward_version": "v2", "discount": 0.99},
         "agent": {"kind": "brc", "critic_width": 256, "batch": 256, **agent},
@@ -170,8 +175,17 @@ def make_run(
         ("metrics.jsonl", _metric_lines(rng, specs, last if evaluations else 4 * every, every, 3 if seed == 1 else 0)),
         ("evaluations.jsonl", _evaluation_lines(rng, specs, steps, skill, 10, embed)),
     ):
+        check_names(config, name, lines)
         (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
+
+
+def check_names(config: dict, file: str, lines: list[dict]) -> None:
+    """No line holds what the schema of its kind does not name, so that a fixture cannot write what no trainer does."""
+    schema = kinds.kind_of(config).schema
+    known = {*EVERY_LINE, *(measure.name for measure in schema.measures), *schema.logged}
+    for line in lines if file == "metrics.jsonl" else ():
+        assert {*line, *line.get("task", {})} - {"task"} <= known
 
 
 class Specs:
@@ -209,7 +223,14 @@ def make_data_run(folder: Path, combine: str, steps: int = 1_000, every: int = 5
     kinds = ["binary", "regression"] * 4
     write_affinity(folder, names, parts=("model",))
     specs = [{"name": n, "kind": k, "outputs": 1} for n, k in zip(names, kinds, strict=True)]
-    config = {"problem": "problems/digit-attributes-8", "combine": combine, "seed": 0, "steps": steps, "specs": specs}
+    config = {
+        "kind": "supervised",
+        "problem": "problems/digit-attributes-8",
+        "combine": combine,
+        "seed": 0,
+        "steps": steps,
+        "specs": specs,
+    }
     session = {"started": "2026-11-22T01:00:00+00:00", "command": "polytask train", "packages": {"polytask": "0.1.0"}}
     metrics, evaluations = [], []
     for step in range(every, steps + 1, every):
@@ -231,6 +252,7 @@ def make_data_run(folder: Path, combine: str, steps: int = 1_000, every: int = 5
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "provenance.json").write_text(json.dumps({"sessions": [session]}))
     for name, lines in (("metrics.jsonl", metrics), ("evaluations.jsonl", evaluations)):
+        check_names(config, name, lines)
         (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
 
@@ -248,7 +270,14 @@ def make_decision_run(folder: Path, loss: str, seed: int, steps: int = 1_000, ev
     folder.mkdir(parents=True)
     learns = loss == "taskmet"
     spec = {"name": "stock", "kind": "decision", "outputs": 5, "rows": 3, "steps_of_update": 10 if learns else 1}
-    config = {"problem": "problems/stock", "loss": loss, "metric": "input", "per_task": False, "trace": 0.0}
+    config = {
+        "kind": "decisions",
+        "problem": "problems/stock",
+        "loss": loss,
+        "metric": "input",
+        "per_task": False,
+        "trace": 0.0,
+    }
     config |= {"seed": seed, "steps": steps, "specs": [spec], "drawn": {"train": 200, "sha256": f"{seed}"}}
     session = {"started": "2026-11-22T01:00:00+00:00", "command": "polytask train", "packages": {"polytask": "0.1.0"}}
     metrics, evaluations = [], []
@@ -265,7 +294,7 @@ def make_decision_run(folder: Path, loss: str, seed: int, steps: int = 1_000, ev
         metrics.append({**record, "peak_memory_bytes": 10**9, "time": {"compile": 2.0, "update": step / 100}})
         quality = (0.9 if learns else 0.6) - float(np.exp(-6 * done)) + float(rng.normal(0, 0.01))
         error = (3.0 if learns else 1.0) + float(np.exp(-4 * done)) + float(rng.normal(0, 0.05))
-        figures = {"score": {"stock": quality}, "loss": {"stock": error}, "rows": {"stock": 500}}
+        figures = {"score": {"stock": quality}, "squared_error": {"stock": error}, "rows": {"stock": 500}}
         evaluations.append({"step": step, "seconds": step / 100, "task": figures})
         if learns:
             names = {"tasks": ["north", "a shop in the south", "west"], "outputs": [str(i) for i in range(5)]}
@@ -277,5 +306,6 @@ def make_decision_run(folder: Path, loss: str, seed: int, steps: int = 1_000, ev
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "provenance.json").write_text(json.dumps({"sessions": [session]}))
     for name, lines in (("metrics.jsonl", metrics), ("evaluations.jsonl", evaluations)):
+        check_names(config, name, lines)
         (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder

@@ -27,7 +27,7 @@ def test_a_whole_run_is_read_as_written(run_folder):
     assert run.evaluations.embedding.shape == (10, 32)
     assert run.metrics.tasks["critic_loss"].shape == (50, 10)
     assert run.metrics.time["update"] == pytest.approx(3000.0)
-    assert run.specs[0].action_dim == 4
+    assert run.specs[0].shown["Actions"] == "4"
 
 
 def test_returns_are_normalised_where_there_is_no_success(run_folder, specs):

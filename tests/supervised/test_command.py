@@ -58,7 +58,7 @@ def test_epochs_stand_for_steps(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["problems/multidigit"], "did you mean problems/multidigits?"),
+        (["problems/multidigit"], "did you mean 'problems/multidigits'"),
         (["problems/digit-attributes-41"], "digit-attributes has 2 to 40 heads, not 41"),
         (["problems/tests.supervised.small:nothing"], "has no function 'nothing'"),
         (["problems/no_such_module:make"], "no_such_module"),

@@ -6,6 +6,7 @@ from typing import Any
 from polytask.runs.records import Measure, Schema, TaskFacts
 
 TASK_KIND = "decision"  # of the one task in config.json
+JUDGED = "decision quality"
 
 SCHEMA = Schema(
     unit="steps",
@@ -13,6 +14,10 @@ SCHEMA = Schema(
     learner="predictor",
     beside="squared_error",
     beside_name="squared error",
+    rate="Steps per second",
+    training="Losses and gradients",
+    logged=("inner_steps",),
+    against=True,
     digits=3,
     final="Decision quality and squared error are on the test data as they stand at that step: nothing is chosen by "
     "them. Quality is 1 for decisions that know the truth, and 0 for random ones.",
@@ -38,11 +43,12 @@ def task_facts(content: Mapping[str, Any]) -> tuple[TaskFacts, ...]:
     """The one task of a run, from its config.json."""
     return tuple(
         TaskFacts(
-            name := str(spec.get("name", "?")),
-            "decision quality",
-            "instance",
-            False,
-            {"Task": name, "Kind": "decision", "Outputs": str(spec.get("outputs", 1)), "Judged by": "decision quality"},
+            name=(name := str(spec.get("name", "?"))),
+            judged=JUDGED,
+            counted="instance",
+            proportion=False,
+            shown={"Task": name, "Kind": "decision", "Outputs": str(spec.get("outputs", 1)), "Judged by": JUDGED},
+            suite="problems",
         )
         for spec in content.get("specs", ())
         if isinstance(spec, Mapping)

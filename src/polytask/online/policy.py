@@ -12,10 +12,9 @@ from polytask import random
 from polytask.agents import averaging
 from polytask.agents.factory import make_agent
 from polytask.online.config import TrainConfig
-from polytask.online.schema import task_spec
 from polytask.runs import checkpoint
 from polytask.runs.folder import RunFolder, RunFolderError
-from polytask.tasks.spec import TaskSet
+from polytask.tasks.spec import TaskSet, spec_from
 from polytask.training import kinds
 
 
@@ -36,7 +35,7 @@ def load(run: Path | str, seed: int = 0) -> "Policy":
             f"{found.run} was trained from data and acts in no environment; polytask.{kind}.load gives its model, "
             f"and `polytask report {found.run}` its figures"
         )
-    tasks = TaskSet(tuple(task_spec(spec) for spec in content["specs"]))
+    tasks = TaskSet(tuple(spec_from(spec) for spec in content["specs"]))
     return Policy(found, kinds.config_of(content), tasks, seed)
 
 

@@ -1,11 +1,10 @@
 """What online training logs, and how a report reads it."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from polytask.runs.records import Measure, Schema, TaskFacts
-from polytask.tasks.spec import TaskSpec
+from polytask.tasks.spec import TaskSpec, spec_from
 
 SCHEMA = Schema(
     unit="steps per task",
@@ -13,6 +12,8 @@ SCHEMA = Schema(
     learner="agent",
     beside="return",
     beside_name="return",
+    rate="Environment steps per second, all tasks",
+    training="Losses, entropy and gradients",
     digits=2,
     final="Scores are at the last checkpoint evaluated, never the best of the run.",
     measures=(
@@ -31,22 +32,17 @@ SCHEMA = Schema(
         Measure("critic_residual", "Residual of the critic's combiner (0 is exact)", expected=False),
         Measure("actor_residual", "Residual of the actor's combiner (0 is exact)", expected=False),
     ),
+    logged=(
+        *("episode_return", "episode_success", "restarts", "replay_transitions", "replay_bytes"),
+        *("critic_nonfinite", "actor_nonfinite", "embedding"),
+    ),
 )
 MISSING = "–"
 
 
 def task_facts(content: Mapping[str, Any]) -> tuple[TaskFacts, ...]:
     """The tasks of a run, from its config.json."""
-    return tuple(_facts(task_spec(spec)) for spec in content.get("specs", ()) if isinstance(spec, Mapping))
-
-
-def task_spec(facts: Mapping[str, Any]) -> TaskSpec:
-    """A task from its facts in config.json, as far as they are there."""
-    known = {field.name for field in dataclasses.fields(TaskSpec)}
-    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in facts.items() if k in known}
-    name = str(given.get("name", "?"))
-    empty: dict[str, Any] = {"observation_dim": 0, "action_low": (), "action_high": (), "horizon": 0}
-    return TaskSpec(**{"name": name, "suite": name.partition("/")[0], **empty, **given})
+    return tuple(_facts(spec_from(spec)) for spec in content.get("specs", ()) if isinstance(spec, Mapping))
 
 
 def _facts(spec: TaskSpec) -> TaskFacts:
@@ -66,4 +62,13 @@ def _facts(spec: TaskSpec) -> TaskFacts:
         "Engine": spec.engine,
     }
     judged = "success" if succeeds else "normalised return"
-    return TaskFacts(spec.name, judged, "episode", succeeds, {name: str(value) for name, value in shown.items()})
+    chosen = {"goals": spec.goals, "reward": spec.reward_version, "horizon": spec.horizon}
+    return TaskFacts(
+        name=spec.name,
+        judged=judged,
+        counted="episode",
+        proportion=succeeds,
+        shown={name: str(value) for name, value in shown.items()},
+        suite=spec.suite,
+        protocol={name: str(value) for name, value in chosen.items() if value},
+    )

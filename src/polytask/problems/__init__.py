@@ -86,7 +86,8 @@ def resolve(name: str, seed: int = 0) -> "Problem":
         return digit_attributes(seed, int(heads[1]))
     if bare not in SUMMARIES:
         instead = nearest(PREFIX + bare, [PREFIX + known for known in (*SUMMARIES, *DECISIONS, *PROBLEMS.names())])
-        raise ValueError(f"unknown problem '{name}': {instead}. Your own is called {PREFIX}my_module:make_problem")
+        instead += "" if instead.endswith("?") else "."
+        raise ValueError(f"unknown problem '{name}': {instead} Your own is called {PREFIX}my_module:make_problem")
     return _make(bare)(seed)
 
 

@@ -9,40 +9,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from polytask.evaluation.scores import score
-from polytask.tasks.spec import TaskSpec
-
-TASK_METRICS = (
-    "critic_loss",
-    "entropy",
-    "critic_gradient_norm",
-    "actor_gradient_norm",
-    "q_mean",
-    "reward_scale",
-    "critic_weight",
-    "actor_weight",
-    "return_bound",
-    "restarts",
-    "loss",
-    "validation_loss",
-    "weight",
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class HeadFacts(TaskSpec):
-    """The facts of a task that is learned from data (polytask.supervised.HeadSpec), where the report takes any task's.
-
-    Its score is accuracy or R², its "return" the test loss, its "episodes" are the rows of the test. Of a decision
-    (polytask.decisions) they are decision quality, squared error, and the instances of the test.
-    """
-
-    kind: str = "regression"
-    outputs: int = 1
-
-    @property
-    def judged(self) -> str:
-        return {"regression": "R²", "decision": "decision quality"}.get(self.kind, "accuracy")
+from polytask.runs.old import upgrade_config, upgrade_evaluation
+from polytask.runs.records import Schema, TaskFacts
+from polytask.training import kinds
+from polytask.training.kinds import Kind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +66,8 @@ class Run:
     path: Path
     config: dict[str, Any]
     provenance: dict[str, Any]
-    specs: tuple[TaskSpec, ...]
+    schema: Schema
+    specs: tuple[TaskFacts, ...]
     evaluations: Evaluations
     metrics: Metrics
     seconds: float
@@ -150,46 +121,31 @@ def _read_lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
     return [by_step[step] for step in sorted(by_step)]
 
 
-def _spec(facts: dict[str, Any]) -> TaskSpec:
-    if "kind" in facts:
-        empty: dict[str, Any] = {"action_low": (), "action_high": (), "observation_dim": 0, "horizon": 0}
-        name, kind, outputs = (facts.get(key) for key in ("name", "kind", "outputs"))
-        return HeadFacts(**empty, name=str(name), suite="problems", kind=str(kind), outputs=int(outputs or 1))
-    known = {f.name for f in dataclasses.fields(TaskSpec)}
-    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in facts.items() if k in known}
-    name = str(given.get("name", "?"))
-    suite = name.split("/", 1)[0]
-    defaults: dict[str, Any] = {
-        "name": name,
-        "suite": suite if suite in ("metaworld", "dmc") else "gym",
-        "observation_dim": 0,
-        "action_low": (),
-        "action_high": (),
-        "horizon": 0,
-    }
-    return TaskSpec(**(defaults | given))
-
-
-def _specs(config: dict[str, Any], evaluations: list[dict[str, Any]]) -> tuple[TaskSpec, ...]:
+def _specs(kind: Kind, config: dict[str, Any], evaluations: list[dict[str, Any]]) -> tuple[TaskFacts, ...]:
     """From the config; failing that, from what was evaluated."""
     given = config.get("specs")
     if isinstance(given, list) and given:
-        return tuple(_spec(_dict(s)) for s in given)
+        return kind.task_facts(config)
     names: dict[str, str] = {}
     for row in evaluations:
         task = _dict(row.get("task"))
         judged = _dict(task.get("success"))
-        names |= {n: "any-step" if n in judged else "none" for n in _dict(task.get("return"))}
-    return tuple(_spec({"name": name, "success": success}) for name, success in names.items())
+        names |= {n: "any-step" if n in judged else "none" for n in _dict(task.get(kind.schema.beside))}
+    return kind.task_facts({"specs": [{"name": name, "success": success} for name, success in names.items()]})
 
 
-def _episodes(task: dict[str, Any], measure: str, name: str) -> list[float]:
+def _values(task: dict[str, Any], measure: str, name: str) -> list[float]:
+    """The finite numbers of a task: one for each episode, or one."""
     given = _dict(task.get(measure)).get(name)
     values = given if isinstance(given, list) else [given]
     return [x for x in map(_number, values) if math.isfinite(x)]
 
 
-def _evaluations(rows: list[dict[str, Any]], specs: tuple[TaskSpec, ...]) -> Evaluations:
+def _mean(values: list[float]) -> float:
+    return float(np.mean(values)) if values else math.nan
+
+
+def _evaluations(rows: list[dict[str, Any]], schema: Schema, specs: tuple[TaskFacts, ...]) -> Evaluations:
     shape = (len(rows), len(specs))
     returns, success, scores = np.full((3, *shape), np.nan)
     episodes = np.zeros(shape, int)
@@ -197,17 +153,11 @@ def _evaluations(rows: list[dict[str, Any]], specs: tuple[TaskSpec, ...]) -> Eva
     for e, row in enumerate(rows):
         task = _dict(row.get("task"))
         for t, spec in enumerate(specs):
-            if isinstance(spec, HeadFacts):
-                beside = "squared_error" if spec.kind == "decision" and "squared_error" in task else "loss"
-                scores[e, t], returns[e, t] = (_number(_dict(task.get(k)).get(spec.name)) for k in ("score", beside))
-                rows_known = _number(_dict(task.get("rows")).get(spec.name))
-                episodes[e, t] = 0 if math.isnan(rows_known) else int(rows_known)
-                continue
-            got, won = _episodes(task, "return", spec.name), _episodes(task, "success", spec.name)
-            returns[e, t] = np.mean(got) if got else math.nan
-            success[e, t] = np.mean(won) if won else math.nan
-            scores[e, t] = _number(score(spec, got, won))
-            episodes[e, t] = len(won) if spec.success != "none" else len(got)
+            got, won = _values(task, schema.beside, spec.name), _values(task, "success", spec.name)
+            returns[e, t], success[e, t] = _mean(got), _mean(won)
+            scores[e, t] = _mean(_values(task, "score", spec.name))
+            counted = _values(task, "rows", spec.name)
+            episodes[e, t] = int(counted[0]) if counted else len(won) if spec.proportion else len(got)
         vectors = _dict(row.get("embedding"))
         if vectors and all(isinstance(vectors.get(s.name), list) for s in specs):
             embedding = np.array([vectors[s.name] for s in specs], np.float64)
@@ -229,12 +179,12 @@ def _learned_metric(rows: list[dict[str, Any]]) -> LearnedMetric | None:
     return LearnedMetric(tasks, outputs, weights, by_truth)
 
 
-def _metrics(rows: list[dict[str, Any]], specs: tuple[TaskSpec, ...]) -> Metrics:
+def _metrics(rows: list[dict[str, Any]], specs: tuple[TaskFacts, ...]) -> Metrics:
     names = {k for row in rows for k, v in row.items() if isinstance(v, (int, float))}
     per_task = [_dict(row.get("task")) for row in rows]
     tasks = {
         metric: np.array([[_number(_dict(task.get(metric)).get(s.name)) for s in specs] for task in per_task])
-        for metric in TASK_METRICS
+        for metric in dict.fromkeys(name for task in per_task for name in task)
         if any(_dict(task.get(metric)) for task in per_task)
     }
     return Metrics(
@@ -256,17 +206,20 @@ def read_run(path: Path) -> Run:
         )
     notes: list[str] = []
     config = _read_json(path / "config.json", notes)
-    evaluated = _read_lines(path / "evaluations.jsonl", notes)
+    whole = upgrade_config(config)
+    kind = kinds.kind_of(whole)
+    evaluated = [upgrade_evaluation(row, whole) for row in _read_lines(path / "evaluations.jsonl", notes)]
     logged = _read_lines(path / "metrics.jsonl", notes)
-    specs = _specs(config, evaluated)
+    specs = _specs(kind, config, evaluated)
     if not specs:
         notes.append("neither config.json nor evaluations.jsonl names a task")
     return Run(
         path=path,
         config=config,
         provenance=_read_json(path / "provenance.json", notes),
+        schema=kind.schema,
         specs=specs,
-        evaluations=_evaluations(evaluated, specs),
+        evaluations=_evaluations(evaluated, kind.schema, specs),
         metrics=_metrics(logged, specs),
         seconds=max((_number(row.get("seconds")) for row in (*evaluated[-1:], *logged[-1:])), default=math.nan),
         notes=tuple(notes),

@@ -14,7 +14,6 @@ from polytask.report.material import Material
 from polytask.report.methods import Method
 from polytask.report.results import rng
 from polytask.report.task_loss import draw_metric, draw_quality, draw_residual
-from polytask.report.words import DECISIONS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +29,7 @@ def estimates(method: Method) -> tuple[Estimate, Estimate]:
 
 def decisions(material: Material) -> str:
     """The section of trainings for decisions; nothing where there is none."""
-    if material.words is not DECISIONS:
+    if not material.schema.against:
         return ""
     evaluated = [m for m in material.methods if m.steps.size]
     if not evaluated:
@@ -56,10 +55,21 @@ def _quality(name: str, methods: Sequence[Method], colours: Mapping[str, str]) -
     points = {label: _known(*pair) for label, pair in points.items()}
     paths = {label: (_way(m.returns[:, 0]), _way(m.scores[:, 0])) for label, m in zip(labels, methods, strict=True)}
     rows = []
+    schema = methods[0].runs[0].schema
     for label, method in zip(labels, methods, strict=True):
         quality, error = estimates(method)
-        cells = (f"{text.number(error.value)}{_bounds(error, text.number)}", DECISIONS.score(quality.value))
-        rows.append([escape(label), str(len(method.seeds)), cells[1] + _bounds(quality, DECISIONS.score), cells[0]])
+        cells = (
+            f"{text.number(error.value)}{_bounds(error, text.number)}",
+            schema.score(quality.value),
+        )
+        rows.append(
+            [
+                escape(label),
+                str(len(method.seeds)),
+                cells[1] + _bounds(quality, schema.score),
+                cells[0],
+            ]
+        )
     head = ["Method", "Seeds", "Decision quality", "Squared error"]
     table = html.table(head, rows, ["", "n", "n", "n"])
     best = max(zip(labels, methods, strict=True), key=lambda pair: estimates(pair[1])[0].value)[0]

@@ -8,7 +8,6 @@ from jaxtyping import Float, Int
 from polytask.report import figures, html
 from polytask.report.material import Material
 from polytask.report.methods import Method
-from polytask.report.words import SIMULATION
 
 # Above this many tasks points are labelled by their number in the matrix.
 _MOST_NAMES = 14
@@ -83,7 +82,9 @@ def _charts(method: Method, material: Material) -> str:
 
 def embedding(material: Material) -> str:
     """The section on task embeddings: their cosines and a map."""
-    if material.words is not SIMULATION:
+    if not any(
+        r.evaluations.embedding is not None or r.schema.learner == "agent" for m in material.methods for r in m.runs
+    ):
         return ""
     parts = []
     for method in material.methods:

@@ -11,15 +11,15 @@ from polytask.report.material import Material, score_word
 from polytask.report.methods import Method
 from polytask.report.published import Published
 from polytask.report.results import MethodResult, TaskResult, compare, task_scores
-from polytask.report.words import Words
+from polytask.runs.records import Schema
 
 
-def _interval_cell(task: TaskResult, said_above: bool, words: Words) -> str:
+def _interval_cell(task: TaskResult, said_above: bool, schema: Schema) -> str:
     if math.isnan(task.score.value):
         return text.MISSING
     if not task.score.has_interval:
         return f"<small>{escape(task.over)}</small>"
-    return words.bounds(task.score) + ("" if said_above else f" <small>{escape(task.over)}</small>")
+    return schema.bounds(task.score) + ("" if said_above else f" <small>{escape(task.over)}</small>")
 
 
 def _score_heading(method: Method) -> str:
@@ -32,11 +32,11 @@ def _seeds(count: int) -> str:
 
 
 def _task_table(
-    method: Method, result: MethodResult, published: Published | None, names: dict[str, str], words: Words
+    method: Method, result: MethodResult, published: Published | None, names: dict[str, str], schema: Schema
 ) -> str:
     success = any(math.isfinite(t.success) for t in result.tasks)
     # Where every score is a success rate, one column says both.
-    same = success and all(s.success != "none" for s in method.specs)
+    same = success and all(s.judged == "success" for s in method.specs)
     point = published.index_at(result.step) if published else None
     overs = {t.over for t in result.tasks if t.score.has_interval}
     one_over = len(overs) == 1
@@ -52,18 +52,18 @@ def _task_table(
         ("Score from 0 to 1", "fill", True),
         (f"95 % over {min(overs)}" if one_over else "95 % interval", "n", True),
         (theirs, "n", bool(theirs)),
-        (words.measured.capitalize(), "n", True),
+        (schema.beside_name.capitalize(), "n", True),
     )
     rows = []
     for task in result.tasks:
-        row = [escape(names[task.name]), words.score(task.success), words.score(task.score.value)]
-        row += [html.score_bar(*task.score, task.published if theirs else None), _interval_cell(task, one_over, words)]
-        rows.append([*row, words.score(task.published), text.number(task.returned)])
-    mean = words.score(result.mean.value)
+        row = [escape(names[task.name]), schema.score(task.success), schema.score(task.score.value)]
+        row += [html.score_bar(*task.score, task.published if theirs else None), _interval_cell(task, one_over, schema)]
+        rows.append([*row, schema.score(task.published), text.number(task.returned)])
+    mean = schema.score(result.mean.value)
     beside = float(published.mean[point]) if theirs and published and published.mean is not None else None
-    over = words.bounds(result.mean) if result.mean.has_interval else f"<small>{_seeds(len(method.seeds))}</small>"
+    over = schema.bounds(result.mean) if result.mean.has_interval else f"<small>{_seeds(len(method.seeds))}</small>"
     bar = html.score_bar(*result.mean, beside)
-    rows.append(["Mean", mean if same else "", mean, bar, over, words.score(beside) if beside is not None else "", ""])
+    rows.append(["Mean", mean if same else "", mean, bar, over, schema.score(beside) if beside is not None else "", ""])
     kept = [[cell for cell, column in zip(row, columns, strict=True) if column[2]] for row in rows]
     return html.table([c[0] for c in columns if c[2]], kept, [c[1] for c in columns if c[2]], total=True)
 
@@ -71,7 +71,7 @@ def _task_table(
 def _side_by_side(material: Material) -> str:
     """One row per task that all methods share, one column per method, at the last step that all share."""
     assert material.step is not None
-    words = material.words
+    schema = material.schema
     evaluated = [(i, m) for i, m in enumerate(material.methods) if m.steps.size]
     found = [task_scores(m, material.step, material.shared) for _, m in evaluated]
     references = material.references()
@@ -85,10 +85,10 @@ def _side_by_side(material: Material) -> str:
         published = float(known[point]) if known is not None else None
         colours = [f"--s{i % 6 + 1}" for i, _ in evaluated]
         bars = [html.score_bar(*f[t], published, c, slim=True) for f, c in zip(found, colours, strict=True)]
-        row = [escape(material.names[name]), *(words.score(f[t].value) for f in found), "".join(bars)]
-        rows.append(row + ([words.score(published)] if point is not None else []))
+        row = [escape(material.names[name]), *(schema.score(f[t].value) for f in found), "".join(bars)]
+        rows.append(row + ([schema.score(published)] if point is not None else []))
     caption = (
-        f"Every task's score at {text.steps(material.step)} {words.steps}, the last evaluation that all methods share."
+        f"Every task's score at {text.steps(material.step)} {schema.unit}, the last evaluation that all methods share."
     )
     ticks = ", the tick the published score" if point is not None else ""
     key = f"Bars are in the order and the colours of the methods, their lines 95 % intervals over seeds{ticks}."
@@ -99,14 +99,14 @@ def _side_by_side(material: Material) -> str:
 
 def results(material: Material) -> str:
     """The section with every task's last evaluation, beside published numbers."""
-    several, words = len(material.methods) > 1, material.words
+    several, schema = len(material.methods) > 1, material.schema
     parts = [_side_by_side(material)] if several and material.step is not None and material.shared else []
     for method, result, published in zip(material.methods, material.results, material.published, strict=True):
         if result is None:
             whose = method.label if several else "this run"
             parts.append(html.missing(f"There is no table: {whose} has not been evaluated yet (see --eval-every)."))
             continue
-        caption = f"After {text.steps(result.step)} {words.steps}. {words.final}"
+        caption = f"After {text.steps(result.step)} {schema.unit}. {schema.final}"
         rows = next((r for r in ("episodes", "rows") if any(t.over.endswith(r) for t in result.tasks)), "")
         if rows:
             caption += f" With one seed, the interval is over the {rows} of this evaluation (Wilson), not over seeds."
@@ -114,16 +114,16 @@ def results(material: Material) -> str:
         if published is not None and published.index_at(result.step) is not None:
             marks.append("the orange tick is the published score")
         key = f"{', '.join(marks).capitalize()}." if marks else ""
-        table = html.figure(_task_table(method, result, published, material.names, words), caption, key)
+        table = html.figure(_task_table(method, result, published, material.names, schema), caption, key)
         parts.append(html.details(f"{method.label}, with intervals", table) if several else table)
     return html.section("results", "Final results by task", *parts)
 
 
-def _estimate_cell(estimate: Estimate | None, words: Words) -> str:
+def _estimate_cell(estimate: Estimate | None, schema: Schema) -> str:
     if estimate is None or math.isnan(estimate.value):
         return text.MISSING
-    bounds = words.bounds(estimate) if estimate.has_interval else "no interval"
-    return f"{words.score(estimate.value)} <small>{bounds}</small>"
+    bounds = schema.bounds(estimate) if estimate.has_interval else "no interval"
+    return f"{schema.score(estimate.value)} <small>{bounds}</small>"
 
 
 def comparison(material: Material) -> str:
@@ -134,7 +134,7 @@ def comparison(material: Material) -> str:
     if material.step is None or not material.shared or len(evaluated) < 2:
         why = "they share no evaluation step" if material.step is None else "they share no task with a score"
         return html.section("comparison", "Comparison", html.missing(f"The methods cannot be compared: {why}."))
-    words = material.words
+    schema = material.schema
     found = compare(evaluated, material.step, material.shared)
     with_delta = any(math.isfinite(c.delta_m) for c in found)
     head = ["Method", "Seeds", "Mean score", "IQM", f"P(better than {escape(evaluated[0].label)})"]
@@ -143,18 +143,18 @@ def comparison(material: Material) -> str:
         row = [
             escape(method.label),
             str(len(method.seeds)),
-            _estimate_cell(c.mean, words),
-            _estimate_cell(c.iqm, words),
+            _estimate_cell(c.mean, schema),
+            _estimate_cell(c.iqm, schema),
         ]
         row += [
-            _estimate_cell(c.improvement, words),
+            _estimate_cell(c.improvement, schema),
             f"{c.delta_m:+.1%}".replace("-", "−") if math.isfinite(c.delta_m) else text.MISSING,
         ]
         rows.append(row if with_delta else row[:-1])
     head += ["Δm against single-task"] if with_delta else []
     best = max(zip(evaluated, found, strict=True), key=lambda pair: pair[1].mean.value)
     caption = (
-        f"{best[0].label} has the highest mean score at {text.steps(material.step)} {words.steps}, the last "
+        f"{best[0].label} has the highest mean score at {text.steps(material.step)} {schema.unit}, the last "
         f"evaluation that all share, over the {text.plural(len(material.shared), 'task')} that all have; the small "
         "numbers are 95 % intervals over seeds, and P is the chance that a run beats one of the first method on a task."
     )

@@ -14,7 +14,7 @@ from polytask.report.methods import Method
 from polytask.report.plot import MUTED, series_style
 from polytask.report.published import Published
 from polytask.report.results import rng
-from polytask.report.words import DECISIONS, Words
+from polytask.runs.records import Schema
 
 _DASHES = ((0, (4, 2)), (0, (1, 1.5)))
 
@@ -66,21 +66,21 @@ def _both_widths(lines: Sequence[Line], last: int, unit: str, title: str, axis: 
 
 
 def _aggregate_caption(
-    lines: Sequence[Line], references: Sequence[Line], name: str, tasks: int, last: int, words: Words
+    lines: Sequence[Line], references: Sequence[Line], name: str, tasks: int, last: int, schema: Schema
 ) -> str:
     values = lines[0].curve.value
     if len(lines) > 1:
         said = (
-            f"{name} over the {text.plural(tasks, 'task')} that all methods share, to {text.steps(last)} {words.steps}"
+            f"{name} over the {text.plural(tasks, 'task')} that all methods share, to {text.steps(last)} {schema.unit}"
         )
     elif len(values) == 1:
         said = (
-            f"{name} over {text.plural(tasks, 'task')} at the one evaluation so far is {words.score(float(values[0]))}"
+            f"{name} over {text.plural(tasks, 'task')} at the one evaluation so far is {schema.score(float(values[0]))}"
         )
     else:
         verb = "rises" if values[-1] > values[0] else "goes"
-        said = f"{name} over {text.plural(tasks, 'task')} {verb} from {words.score(float(values[0]))} to "
-        said += f"{words.score(float(values[-1]))} at {text.steps(last)} {words.steps}"
+        said = f"{name} over {text.plural(tasks, 'task')} {verb} from {schema.score(float(values[0]))} to "
+        said += f"{schema.score(float(values[-1]))} at {text.steps(last)} {schema.unit}"
     if references:
         said += "; broken lines are what was published"
     if any(line.curve.has_interval for line in lines):
@@ -95,12 +95,10 @@ def _protocol(material: Material, references: Sequence[Published]) -> str:
     specs = material.specs
     facts = []
     for word, values in (
-        ("goals", {s.goals for s in specs if s.goals}),
-        ("reward", {s.reward_version for s in specs if s.reward_version}),
-        ("horizon", {str(s.horizon) for s in specs if s.horizon}),
+        (word, {s.protocol[word] for s in specs if word in s.protocol})
+        for word in dict.fromkeys(word for s in specs for word in s.protocol)
     ):
-        if values:
-            facts.append(f"{word} {'/'.join(sorted(values))}")
+        facts.append(f"{word} {'/'.join(sorted(values))}")
     windows = [run.config.get("policy_average") for method in material.methods for run in method.runs]
     averaged = sorted({window for window in windows if isinstance(window, int) and window})
     if averaged:  # the published runs evaluated the last weights
@@ -127,20 +125,20 @@ def aggregate(material: Material) -> str:
 
 
 def _aggregate_charts(material: Material) -> str:
-    references, last, words = material.references(), material.last_evaluation, material.words
-    axis = words.axis
+    references, last, schema = material.references(), material.last_evaluation, material.schema
+    axis = schema.axis
     word = score_word([s for s in material.specs if s.name in material.shared])
     drawn = [p for p in references if p.steps[0] <= last]
     parts = [_protocol(material, drawn)]
     wanted: list[tuple[str, str, Statistic]] = [("Mean", "mean", task_mean)]
-    if any(len(m.seeds) > 1 for m in material.methods) and words is not DECISIONS:
+    if any(len(m.seeds) > 1 for m in material.methods) and not schema.against:
         wanted.insert(0, ("Interquartile mean (IQM)", "iqm", interquartile_mean))
     for name, which, statistic in wanted:
         ours, theirs = _method_lines(material, statistic), _published_lines(references, which, last)
         chart = _both_widths(
             [*ours, *theirs], last, f"{'IQM' if which == 'iqm' else 'mean'} {word}", f"{name} {word} over steps", axis
         )
-        caption = _aggregate_caption(ours, theirs, f"{name} {word}", len(material.shared), last, words)
+        caption = _aggregate_caption(ours, theirs, f"{name} {word}", len(material.shared), last, schema)
         legend = f'<div class="narrow">{curve_legend(material, references if theirs else [])}</div>'
         parts.append(html.figure(legend + chart, caption))
     left_out = [material.names[s.name] for s in material.specs if s.name not in material.shared]
@@ -177,7 +175,7 @@ def by_task(material: Material) -> str:
 
     Nothing where the one task is a decision, which the curve over all tasks shows already.
     """
-    if material.words is DECISIONS:
+    if material.schema.against:
         return ""
     if not any(m.steps.size for m in material.methods):
         return html.section("tasks", "Learning, task by task", html.missing("No evaluation has been recorded yet."))
@@ -216,15 +214,15 @@ def _own_limits(lines: Sequence[Line]) -> tuple[float, float]:
 def _task_caption(material: Material, tasks: Sequence[str], scored: bool) -> str:
     if not scored:
         return (
-            f"Mean {material.words.measured} against {material.words.axis}, each on its own scale: these tasks have no "
-            "common score."
+            f"Mean {material.schema.beside_name} against {material.schema.axis}, each on its own scale: these "
+            "tasks have no common score."
         )
     word = score_word([s for s in material.specs if s.name in tasks])
     result = material.results[0]
     ends = {t.name: t.score.value for t in result.tasks if t.name in tasks} if result else {}
     high = [material.names[n] for n, v in ends.items() if v >= 0.9]
     low = [material.names[n] for n, v in ends.items() if v <= 0.1]
-    said = f"{word[:1].upper() + word[1:]} (0 to 1) against {material.words.axis}: "
+    said = f"{word[:1].upper() + word[1:]} (0 to 1) against {material.schema.axis}: "
     said += f"{len(high)} of {len(ends)} end at 0.9 or more"
     said += f", {text.listed(low)} at 0.1 or less" if low else ", none at 0.1 or less"
     return said + " (of the first method)." if len(material.methods) > 1 else said + "."
@@ -232,7 +230,7 @@ def _task_caption(material: Material, tasks: Sequence[str], scored: bool) -> str
 
 def heat(material: Material) -> str:
     """The section with every task's score over time, as a heat map; nothing for decisions, as in `by_task`."""
-    if material.words is DECISIONS:
+    if material.schema.against:
         return ""
     parts = []
     for method in material.methods:

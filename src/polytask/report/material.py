@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from polytask.evaluation import text
-from polytask.report.data import HeadFacts, read_run
+from polytask.report.data import read_run
 from polytask.report.methods import Method, group_runs
 from polytask.report.published import Published, published_for
 from polytask.report.results import MethodResult, common_ground, final_result
-from polytask.report.words import DATA, DECISIONS, SIMULATION, Words
-from polytask.tasks.spec import TaskSpec
+from polytask.runs.records import Schema, TaskFacts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Material:
     shared: tuple[str, ...]
 
     @property
-    def specs(self) -> tuple[TaskSpec, ...]:
+    def specs(self) -> tuple[TaskFacts, ...]:
         return tuple({s.name: s for m in self.methods for s in m.specs}.values())
 
     @property
@@ -42,9 +41,9 @@ class Material:
         return max([1, *(int(m.steps[-1]) for m in self.methods if m.steps.size)])
 
     @property
-    def words(self) -> Words:
-        kinds = {spec.kind for spec in self.specs if isinstance(spec, HeadFacts)}
-        return SIMULATION if not kinds else DECISIONS if kinds == {"decision"} else DATA
+    def schema(self) -> Schema:
+        """How the runs read: as the first does."""
+        return self.methods[0].runs[0].schema
 
     def references(self) -> list[Published]:
         """Each published result once, for the tasks that all methods share."""
@@ -53,16 +52,10 @@ class Material:
         return [p for a in agents if (p := published_for(specs, a))]
 
 
-def score_word(specs: Sequence[TaskSpec]) -> str:
+def score_word(specs: Sequence[TaskFacts]) -> str:
     """What the score of these tasks is, such as "success" or "accuracy"; "score" where they differ."""
-    kinds = {_judged(spec) for spec in specs}
-    return kinds.pop() if len(kinds) == 1 else "score"
-
-
-def _judged(spec: TaskSpec) -> str:
-    if isinstance(spec, HeadFacts):
-        return spec.judged
-    return "success" if spec.success != "none" else "normalised return"
+    judged = {spec.judged for spec in specs}
+    return judged.pop() if len(judged) == 1 else "score"
 
 
 def gather(runs: Sequence[Path]) -> Material:

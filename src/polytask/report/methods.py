@@ -8,21 +8,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from polytask.report.data import HeadFacts, Run
-from polytask.tasks.spec import TaskSpec
-
-# The seed, what follows from other fields, and what only says how to log: none of it makes another method.
-_NOT_COMPARED = (
-    "kind",
-    "seed",
-    "specs",
-    "drawn",
-    "log_every",
-    "checkpoint_every",
-    "affinity_every",
-    "tensorboard",
-    "wandb",
-)
+from polytask.report.data import Run
+from polytask.runs.old import upgrade_config
+from polytask.runs.records import TaskFacts
+from polytask.training import kinds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +20,7 @@ class Method:
 
     label: str
     runs: tuple[Run, ...]
-    specs: tuple[TaskSpec, ...]
+    specs: tuple[TaskFacts, ...]
     seeds: tuple[str, ...]
     agents: str
     steps: Int[np.ndarray, " evaluations"]
@@ -59,7 +48,13 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def compared(config: dict[str, Any], *also_without: str) -> dict[str, Any]:
     """The flat config without what does not make a method."""
-    return flatten({k: v for k, v in config.items() if k not in (*_NOT_COMPARED, *also_without)})
+    left_out = (*kinds.uncompared(upgrade_config(config)), *also_without)
+    return {name: value for name, value in flatten(config).items() if not _within(name, left_out)}
+
+
+def _within(name: str, fields: Sequence[str]) -> bool:
+    """Whether a dotted name is one of the fields or lies below one."""
+    return any(name == field or name.startswith(f"{field}.") for field in fields)
 
 
 def _identity(config: dict[str, Any], *also_without: str) -> str:
@@ -72,23 +67,15 @@ def _value(value: Any) -> str:
     return "default" if value is None else str(value)
 
 
-def _loss_and_metric(config: dict[str, Any]) -> str:
-    """What a training for decisions minimises."""
-    metric, trace = str(config["metric"]), config.get("trace")
-    parts = [str(config["loss"]), metric if metric != "input" else "", "per task" if config.get("per_task") else ""]
-    return ", ".join([*filter(None, parts), *([f"trace {trace:g}"] if trace else [])])
-
-
 def labels(configs: Sequence[dict[str, Any]], single: Sequence[bool]) -> list[str]:
     """Names methods by what differs between them, e.g. `agent.kind=sac`; three differences at most.
 
-    Where the kind of agent differs, the fields that only one kind has are left out: the kind implies them. Predictors
-    that decide are named by loss and metric, if that is enough.
+    Where the kind of agent differs, the fields that only one kind has are left out: the kind implies them. A kind of
+    training may have names of its own, which are taken if they tell the methods apart.
     """
-    if all("metric" in c and "loss" in c for c in configs):
-        names = [_loss_and_metric(c) for c in configs]
-        if len(set(names)) == len(names):
-            return names
+    names = [kinds.kind_of(config).label(config) for config in map(upgrade_config, configs)]
+    if all(names) and len(set(names)) == len(names):
+        return names
     flat = [compared(c, *(("tasks",) if any(single) else ())) for c in configs]
     keys = list(dict.fromkeys(k for f in flat for k in f))
     differing = [k for k in keys if len({json.dumps(f.get(k), sort_keys=True) for f in flat}) > 1]
@@ -177,9 +164,9 @@ def _method(group: list[Run], label: str) -> Method:
             (episodes, found.episodes),
         ):
             target[where] = source[rows].T[None]
-    # A decision is no task of several, so nothing is single-task training beside it.
-    decides = all(isinstance(s, HeadFacts) and s.kind == "decision" for s in specs)
-    agents = "single" if all(len(r.specs) == 1 for r in runs) and not decides else "multi"
+    # What is always one task is no task of several, so nothing is single-task training beside it.
+    alone = all(r.schema.against for r in runs)
+    agents = "single" if all(len(r.specs) == 1 for r in runs) and not alone else "multi"
     return Method(label, tuple(runs), specs, seeds, agents, steps, scores, returns, success, episodes, tuple(notes))
 
 

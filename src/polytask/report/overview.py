@@ -8,7 +8,7 @@ from polytask.evaluation import text
 from polytask.evaluation.statistics import Estimate
 from polytask.report.material import Material, score_word
 from polytask.report.methods import Method
-from polytask.report.words import DECISIONS, Words
+from polytask.runs.records import Schema
 
 
 def _typed(method: Method) -> list[str]:
@@ -26,9 +26,9 @@ def page_title(material: Material) -> str:
     return text.listed(names, most=4) or "a run without tasks"
 
 
-def _interval(estimate: Estimate, seeds: int, words: Words) -> str:
+def _interval(estimate: Estimate, seeds: int, schema: Schema) -> str:
     if estimate.has_interval:
-        return f"95 % interval {words.bounds(estimate)} over {seeds} seeds"
+        return f"95 % interval {schema.bounds(estimate)} over {seeds} seeds"
     return "one seed, so no interval over seeds" if seeds == 1 else "no interval: some task has fewer than two seeds"
 
 
@@ -53,24 +53,24 @@ def _fact(name: str, value: str, small: str = "", words: bool = False) -> str:
 def _facts(material: Material) -> str:
     method, result = material.methods[0], material.results[0]
     seconds = [r.seconds for m in material.methods for r in m.runs if math.isfinite(r.seconds)]
-    first_run, words = method.runs[0], material.words
+    first_run, schema = method.runs[0], material.schema
     facts = []
     if result and math.isfinite(result.mean.value):
         word = score_word([s for s, t in zip(method.specs, result.tasks, strict=True) if math.isfinite(t.score.value)])
         facts.append(
-            _fact(f"mean {word}", words.score(result.mean.value), _interval(result.mean, len(method.seeds), words))
+            _fact(f"mean {word}", schema.score(result.mean.value), _interval(result.mean, len(method.seeds), schema))
         )
-        if words is DECISIONS:
-            facts.append(_fact(words.measured, text.number(result.tasks[0].returned), "of the predictions"))
+        if schema.against:
+            facts.append(_fact(schema.beside_name, text.number(result.tasks[0].returned), "of the predictions"))
         else:
-            bounds = f", {words.bounds(result.iqm)}" if result.iqm.has_interval else ""
-            facts.append(_fact(f"IQM {word}", words.score(result.iqm.value), f"interquartile mean{bounds}"))
+            bounds = f", {schema.bounds(result.iqm)}" if result.iqm.has_interval else ""
+            facts.append(_fact(f"IQM {word}", schema.score(result.iqm.value), f"interquartile mean{bounds}"))
     goal = first_run.config.get("steps")
     reached = max((int(r.metrics.steps[-1]) for r in method.runs if r.metrics.steps.size), default=0)
     reached = max(reached, int(method.steps[-1]) if method.steps.size else 0)
     of = f"of {text.steps(goal)} planned" if isinstance(goal, (int, float)) and goal > reached else ""
-    in_step = f"{len(method.specs)} tasks in step" if words is not DECISIONS else ""
-    facts.append(_fact(words.steps, text.steps(reached), of or in_step))
+    in_step = f"{len(method.specs)} tasks in step" if not schema.against else ""
+    facts.append(_fact(schema.unit, text.steps(reached), of or in_step))
     facts.append(_fact("seeds", str(len(method.seeds)), ", ".join(method.seeds)))
     mean_time = sum(seconds) / len(seconds) if seconds else None
     facts.append(_fact("wall time" if len(seconds) < 2 else "wall time per run", text.duration(mean_time)))
@@ -86,16 +86,16 @@ def _verdict(material: Material) -> str:
     scored = [t for t in result.tasks if math.isfinite(t.score.value)]
     if not scored:
         return (
-            f"After {text.steps(result.step)} {material.words.steps} the tasks have returns only: none has a success "
+            f"After {text.steps(result.step)} {material.schema.unit} the tasks have returns only: none has a success "
             "rule or a score range, so there is no common scale to average on."
         )
     word = score_word([s for s, t in zip(method.specs, result.tasks, strict=True) if math.isfinite(t.score.value)])
-    words = material.words
+    schema = material.schema
     whose = f" of {method.label}" if len(material.methods) > 1 else ""
-    over = f" over {text.plural(len(scored), 'task')}" if words is not DECISIONS else ""
+    over = f" over {text.plural(len(scored), 'task')}" if not schema.against else ""
     said = (
-        f"The mean {word}{whose}{over} is {words.score(result.mean.value)} "
-        f"after {text.steps(result.step)} {words.steps} ({_interval(result.mean, len(method.seeds), words)})"
+        f"The mean {word}{whose}{over} is {schema.score(result.mean.value)} "
+        f"after {text.steps(result.step)} {schema.unit} ({_interval(result.mean, len(method.seeds), schema)})"
     )
     point = published.index_at(result.step) if published else None
     if published and published.mean is not None and point is not None:

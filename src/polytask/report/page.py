@@ -45,9 +45,8 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
         system.configuration(material),
     ]
     links = [f'<a href="#{i}">{t}</a>' for (i, t), s in zip(_CONTENTS, sections, strict=True) if s]
-    footer = (
-        f"<footer>Made by polytask. {material.words.final} docs/statistics.md says how the intervals are made.</footer>"
-    )
+    intervals = "docs/statistics.md says how the intervals are made."
+    footer = f"<footer>Made by polytask. {material.schema.final} {intervals}</footer>"
     body = overview.header(material) + f"<nav>{''.join(links)}</nav>" + "".join(sections) + footer
     # A reader, or a crash, never sees half a report.
     temporary = out.with_name(f".{out.name}.{os.getpid()}")

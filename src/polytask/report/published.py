@@ -5,12 +5,26 @@ import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from polytask.tasks.spec import TaskSpec
+
+@runtime_checkable
+class Listed(Protocol):
+    """A task by which published results are found."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def suite(self) -> str:
+        """Where it is from."""
+        ...
+
 
 _FOLDER = Path(__file__).parent / "published"
 
@@ -55,7 +69,7 @@ def _group(data: dict[str, Any], names: set[str]) -> dict[str, Any] | None:
     return next((g for g in data["groups"].values() if set(g["tasks"]) == names), None)
 
 
-def published_for(specs: Sequence[TaskSpec], agents: str) -> Published | None:
+def published_for(specs: Sequence[Listed], agents: str) -> Published | None:
     """Published curves for these tasks, by `agents` "multi" (one agent for many) or "single"; None if there are none.
 
     Where the tasks come from several suites, the first suite that has any counts.

@@ -16,7 +16,6 @@ from polytask.evaluation.statistics import (
     wilson_interval,
 )
 from polytask.evaluation.text import plural
-from polytask.report.data import HeadFacts
 from polytask.report.methods import Method
 from polytask.report.published import Published
 
@@ -69,12 +68,11 @@ def _task_score(method: Method, task: int, at: int) -> tuple[Estimate, str]:
     if measured != 1:
         return stratified_bootstrap(scores, task_mean, rng=rng()), plural(measured, "seed")
     spec = method.specs[task]
-    of_rows = isinstance(spec, HeadFacts) and (spec.kind == "classes" or (spec.kind == "binary" and spec.outputs == 1))
-    if spec.success == "none" and not of_rows:
+    if not spec.proportion:
         return stratified_bootstrap(scores, task_mean, rng=rng()), "one seed"
     seed = int(np.flatnonzero(np.isfinite(scores[:, 0]))[0])
     episodes = int(method.episodes[seed, task, at])
-    over = plural(episodes, "row" if of_rows else "episode")
+    over = plural(episodes, spec.counted)
     return wilson_interval(round(float(scores[seed, 0]) * episodes), episodes), over
 
 

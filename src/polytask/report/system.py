@@ -8,11 +8,11 @@ import numpy as np
 
 from polytask.evaluation import text
 from polytask.report import figures, html
-from polytask.report.data import HeadFacts, Run
+from polytask.report.data import Run
 from polytask.report.figures import steps_and_values
 from polytask.report.material import Material
 from polytask.report.methods import compared, flatten
-from polytask.report.words import SIMULATION
+from polytask.runs.records import Schema
 
 _SHARES = (
     ("compile", "--s6"),
@@ -53,8 +53,22 @@ def _speed(run: Run) -> float:
     return float(np.median(finite)) if finite.size else math.nan
 
 
-def _data_table(runs: list[Run]) -> str:
-    head = ["Run", "Seed", "Gradient steps", "Chosen at", "Wall time", "Compiling", "Median steps/s", "Peak memory"]
+def _replays(material: Material) -> bool:
+    """Whether any run may have a replay and restarts: it says so, or has not logged anything yet."""
+    return "replay_bytes" in material.schema.logged
+
+
+def _data_table(runs: list[Run], schema: Schema) -> str:
+    head = [
+        "Run",
+        "Seed",
+        schema.unit[:1].upper() + schema.unit[1:],
+        "Chosen at",
+        "Wall time",
+        "Compiling",
+        "Median steps/s",
+        "Peak memory",
+    ]
     rows = []
     for run in runs:
         chosen = run.evaluations.chosen
@@ -88,12 +102,11 @@ def _run_table(runs: list[Run]) -> str:
 
 
 def _curves(material: Material) -> str:
-    data = material.words is not SIMULATION
     expected = "speed and memory should stay level"
-    if not data:
+    if _replays(material):
         expected = "after warm-up speed should stay level, and replay grow in a line until full"
     panels = (
-        ("steps_per_second", "Gradient steps per second" if data else "Environment steps per second, all tasks", 1.0),
+        ("steps_per_second", material.schema.rate, 1.0),
         ("replay_transitions", "Transitions in replay (millions)", 1e6),
         ("peak_memory_bytes", "Peak memory (GB)", 1e9),
     )
@@ -106,7 +119,7 @@ def _curves(material: Material) -> str:
                 if values is not None and np.isfinite(values).any():
                     lines.append(steps_and_values(run.metrics.steps, values / unit, index))
         if lines:
-            charts.append(figures.metric_panel(lines, None, (), material.last_step, title, material.words.steps))
+            charts.append(figures.metric_panel(lines, None, (), material.last_step, title, material.schema.unit))
     if not charts:
         return html.missing("Speed and memory were not logged (metrics.jsonl is missing or empty).")
     return html.figure(
@@ -133,10 +146,11 @@ def system(material: Material) -> str:
         if faults
         else "No environment had to be started anew."
     )
-    if material.words is not SIMULATION:
-        table = html.figure(_data_table(runs), "What each run took, and the step whose parameters were chosen.")
-    else:
+    if _replays(material):
         table = html.figure(_run_table(runs), restarts)
+    else:
+        caption = "What each run took, and the step whose parameters were chosen."
+        table = html.figure(_data_table(runs, material.schema), caption)
     return html.section("system", "Time, speed and memory", shown, table, _curves(material))
 
 
@@ -145,35 +159,17 @@ def _shown(value) -> str:
     return f"<code>{escape(given)}</code>"
 
 
-def _head_facts(material: Material) -> str:
-    heads = [s for s in material.specs if isinstance(s, HeadFacts)]
-    rows = [[escape(s.name), s.kind, str(s.outputs), s.judged] for s in heads]
-    return html.table(["Task", "Kind", "Outputs", "Judged by"], rows, ["", "", "n", ""])
-
-
 def _task_facts(material: Material) -> str:
-    if material.words is not SIMULATION:
-        return _head_facts(material)
-    head = [
-        "Task",
-        "Suite",
-        "Observations",
-        "Actions",
-        "Horizon",
-        "Discount",
-        "Success",
-        "Score range",
-        "Reward",
-        "Goals",
-        "Engine",
-    ]
-    rows = []
-    for s in material.specs:
-        bounds = text.MISSING if s.score_range is None else " to ".join(text.number(v) for v in s.score_range)
-        row = [s.name, s.suite, s.observation_dim, s.action_dim, s.horizon, s.discount, s.success, bounds]
-        row += [s.reward_version or text.MISSING, s.goals or text.MISSING, s.engine]
-        rows.append([escape(str(v)) for v in row])
-    return html.table(head, rows, ["n" if i in (2, 3, 4, 5) else "" for i in range(len(head))])
+    head = list(dict.fromkeys(name for spec in material.specs for name in spec.shown))
+    rows = [[escape(spec.shown.get(name, text.MISSING)) for name in head] for spec in material.specs]
+    if not head:
+        return html.missing("config.json names no task.")
+    numbers = [all(_is_number(row[i]) for row in rows) for i in range(len(head))]
+    return html.table(head, rows, ["n" if number else "" for number in numbers])
+
+
+def _is_number(shown: str) -> bool:
+    return shown.replace(".", "", 1).replace(",", "").isdigit()
 
 
 def configuration(material: Material) -> str:

@@ -11,21 +11,21 @@ from polytask.report.material import Material, gather, score_word
 from polytask.report.methods import Method
 from polytask.report.published import Published
 from polytask.report.results import MethodResult, TaskResult, task_scores
-from polytask.report.words import DECISIONS, Words
+from polytask.runs.records import Schema
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
 
-def _interval(task: TaskResult, words: Words) -> str:
+def _interval(task: TaskResult, schema: Schema) -> str:
     if task.score.has_interval:
-        return words.bounds(task.score)
+        return schema.bounds(task.score)
     return task.over if math.isfinite(task.score.value) else text.MISSING
 
 
 def _one_method(
-    method: Method, result: MethodResult, published: Published | None, names: dict[str, str], words: Words
+    method: Method, result: MethodResult, published: Published | None, names: dict[str, str], schema: Schema
 ) -> "Table":
     from rich.markup import escape
     from rich.table import Table
@@ -34,27 +34,27 @@ def _one_method(
     scored = [s for s, t in zip(method.specs, result.tasks, strict=True) if math.isfinite(t.score.value)]
     over = sorted({t.over for t in result.tasks if t.score.has_interval})
     table = Table(
-        title=f"{text.plural(len(method.specs), 'task')} at {text.steps(result.step)} {words.steps}", show_edge=False
+        title=f"{text.plural(len(method.specs), 'task')} at {text.steps(result.step)} {schema.unit}", show_edge=False
     )
     table.add_column("task", overflow="ellipsis", no_wrap=True)
     table.add_column(score_word(scored) if scored else "score", justify="right")
-    table.add_column(words.measured, justify="right")
+    table.add_column(schema.beside_name, justify="right")
     table.add_column(f"95 % over {'/'.join(over)}" if over else "95 % interval", justify="right", max_width=16)
     if published and point is not None:
         table.add_column(f"BRC published, {text.steps(int(published.steps[point]))}", justify="right", max_width=14)
     for task in result.tasks:
-        cells = [escape(names[task.name]), words.score(task.score.value), text.number(task.returned)]
-        cells.append(_interval(task, words))
+        cells = [escape(names[task.name]), schema.score(task.score.value), text.number(task.returned)]
+        cells.append(_interval(task, schema))
         table.add_row(*cells, *([text.score(task.published)] if point is not None else []))
     if scored and len(method.specs) > 1:
         table.add_section()
-        interval = words.bounds(result.mean) if result.mean.has_interval else text.plural(len(method.seeds), "seed")
+        interval = schema.bounds(result.mean) if result.mean.has_interval else text.plural(len(method.seeds), "seed")
         mean = (
             text.score(float(published.mean[point]))
             if published and published.mean is not None and point is not None
             else ""
         )
-        table.add_row("mean", words.score(result.mean.value), "", interval, *([mean] if point is not None else []))
+        table.add_row("mean", schema.score(result.mean.value), "", interval, *([mean] if point is not None else []))
     return table
 
 
@@ -63,8 +63,8 @@ def _several(material: Material) -> "Table":
     from rich.table import Table
 
     assert material.step is not None
-    words = material.words
-    table = Table(title=f"scores at {text.steps(material.step)} {words.steps}", show_edge=False)
+    schema = material.schema
+    table = Table(title=f"scores at {text.steps(material.step)} {schema.unit}", show_edge=False)
     table.add_column("task", overflow="ellipsis", no_wrap=True)
     evaluated = [m for m in material.methods if material.step in m.steps]
     for letter in _letters(len(evaluated)):
@@ -73,11 +73,11 @@ def _several(material: Material) -> "Table":
         dict(zip(m.names, (e.value for e in task_scores(m, material.step, m.names)), strict=True)) for m in evaluated
     ]
     for spec in material.specs:
-        table.add_row(escape(material.names[spec.name]), *(words.score(c.get(spec.name)) for c in columns))
+        table.add_row(escape(material.names[spec.name]), *(schema.score(c.get(spec.name)) for c in columns))
     if material.shared:
         table.add_section()
         means = [sum(c[n] for n in material.shared) / len(material.shared) for c in columns]
-        table.add_row(f"mean of {text.plural(len(material.shared), 'task')}", *map(words.score, means))
+        table.add_row(f"mean of {text.plural(len(material.shared), 'task')}", *map(schema.score, means))
     return table
 
 
@@ -98,7 +98,7 @@ def _decisions(material: Material) -> "Table":
         quality, error = estimates(method)
         name = method.label if len(evaluated) > 1 else f"{method.names[0]}, {method.label}"
         own = f"{text.number(error.low)} to {text.number(error.high)}" if error.has_interval else text.MISSING
-        cells = (material.words.score(quality.value), material.words.bounds(quality), text.number(error.value), own)
+        cells = (material.schema.score(quality.value), material.schema.bounds(quality), text.number(error.value), own)
         table.add_row(escape(name), str(len(method.seeds)), *cells)
     return table
 
@@ -115,7 +115,7 @@ def render_table(runs: Path | Sequence[Path], console: "Console") -> None:
     Raises ValueError if no run is given or a folder is not a run folder.
     """
     material = gather([runs] if isinstance(runs, Path) else runs)
-    if material.words is DECISIONS and any(m.steps.size for m in material.methods):
+    if material.schema.against and any(m.steps.size for m in material.methods):
         console.print(_decisions(material))
         return
     if len(material.methods) == 1:
@@ -123,7 +123,7 @@ def render_table(runs: Path | Sequence[Path], console: "Console") -> None:
         if result is None:
             console.print("No evaluation has been recorded yet, so there is no table; see --eval-every.")
             return
-        console.print(_one_method(material.methods[0], result, material.published[0], material.names, material.words))
+        console.print(_one_method(material.methods[0], result, material.published[0], material.names, material.schema))
         return
     evaluated = [m for m in material.methods if m.steps.size]
     if material.step is None:

@@ -9,52 +9,6 @@ from polytask.report.learning import curve_legend
 from polytask.report.material import Material
 from polytask.report.methods import Method
 from polytask.report.plot import series_style
-from polytask.report.words import DATA, DECISIONS, SIMULATION
-
-Panels = tuple[tuple[str, str], ...]
-
-# What every agent logs about itself: key, and title with its unit.
-EXPECTED = (
-    ("critic_loss", "Critic loss"),
-    ("actor_loss", "Actor loss"),
-    ("entropy", "Policy entropy (nats)"),
-    ("temperature", "Temperature α"),
-    ("critic_gradient_norm", "Critic gradient norm"),
-    ("actor_gradient_norm", "Actor gradient norm"),
-    ("parameter_norm", "Parameter norm"),
-)
-# What every supervised training logs.
-EXPECTED_OF_DATA = (
-    ("loss", "Training loss (model: the sum)"),
-    ("validation_loss", "Validation loss (model: the sum)"),
-    ("gradient_norm", "Gradient norm of the trunk"),
-    ("weight", "Weight of the task in the step"),
-    ("parameter_norm", "Parameter norm"),
-)
-# What every training for decisions logs, and what some losses do.
-EXPECTED_OF_DECISIONS = (
-    ("loss", "What the predictor minimises"),
-    ("parameter_norm", "Parameter norm"),
-)
-PANELS_OF_DECISIONS = (
-    *EXPECTED_OF_DECISIONS,
-    ("gradient", "Gradient norm"),
-    ("task_loss", "Task loss of the training data"),
-    ("task_gradient", "Gradient norm of the task loss"),
-    ("solve_residual", "Part of it that the solver missed"),
-    ("metric_trace", "Mean trace of the metric"),
-)
-# What some agents log about their tasks.
-PANELS = (
-    *EXPECTED,
-    ("q_mean", "Mean Q (normalised return)"),
-    ("reward_scale", "Reward scale (multiplies raw rewards)"),
-    ("return_bound", "Largest return seen (raw reward units)"),
-    ("critic_weight", "Weight of the task in the critic's step"),
-    ("actor_weight", "Weight of the task in the actor's step"),
-    ("critic_residual", "Residual of the critic's combiner (0 is exact)"),
-    ("actor_residual", "Residual of the actor's combiner (0 is exact)"),
-)
 
 
 def _nan_mean(stack: np.ndarray) -> np.ndarray:
@@ -113,45 +67,39 @@ def _panel(method: Method, index: int, key: str, title: str, material: Material)
     if line is None or not line.steps.size:
         return None
     names = [material.names[n] for n in method.names]
-    return figures.metric_panel([line], per_task, names, material.last_step, title, material.words.steps)
+    return figures.metric_panel([line], per_task, names, material.last_step, title, material.schema.unit)
 
 
 def _method_panels(method: Method, index: int, material: Material) -> str:
-    panels, expected = _panels_of(material)
-    charts = [c for key, title in panels if (c := _panel(method, index, key, title, material))]
-    absent = [title for key, title in expected if _line(method, index, key) is None and _tasks(method, key) is None]
+    measures = material.schema.measures
+    charts = [c for m in measures if (c := _panel(method, index, m.name, m.title, material))]
+    expected = [m for m in measures if m.expected]
+    absent = [m.title for m in expected if _line(method, index, m.name) is None and _tasks(method, m.name) is None]
     if not charts:
         return html.missing("Training logged no losses yet: metrics.jsonl holds none (see --log-every).")
-    words = material.words
-    found = f"{text.plural(len(charts), 'quantity').replace('quantitys', 'quantities')} against {words.axis}"
+    schema = material.schema
+    found = f"{text.plural(len(charts), 'quantity').replace('quantitys', 'quantities')} against {schema.axis}"
     caption = (
-        f"{found}: the thick line is the {words.learner} (the mean over tasks where only tasks are logged), thin grey "
+        f"{found}: the thick line is the {schema.learner} (the mean over tasks where only tasks are logged), thin grey "
         "lines are its tasks, the highest and lowest named at the end; a grey line that leaves the others is a task to "
         "look at."
     )
-    lacking = html.missing(f"Not logged by this {words.learner}: {text.listed(absent, most=9)}.") if absent else ""
+    lacking = html.missing(f"Not logged by this {schema.learner}: {text.listed(absent, most=9)}.") if absent else ""
     return html.figure(html.grid(charts), caption) + lacking
-
-
-def _panels_of(material: Material) -> tuple[Panels, Panels]:
-    """The panels to draw, and those of them that are missed where they are not there."""
-    if material.words is DECISIONS:
-        return PANELS_OF_DECISIONS, EXPECTED_OF_DECISIONS
-    return (EXPECTED_OF_DATA, EXPECTED_OF_DATA) if material.words is DATA else (PANELS, EXPECTED)
 
 
 def training(material: Material) -> str:
     """The section on losses, entropy and gradient norms."""
-    methods, words = material.methods, material.words
-    title = "Losses, entropy and gradients" if words is SIMULATION else "Losses and gradients"
+    methods, schema = material.methods, material.schema
+    title = schema.training
     if len(methods) == 1:
         return html.section("training", title, _method_panels(methods[0], 0, material))
     charts = []
-    for key, name in _panels_of(material)[0]:
+    for key, name, _ in schema.measures:
         lines = [line for i, m in enumerate(methods) if (line := _line(m, i, key)) and line.steps.size]
         if lines:
-            charts.append(figures.metric_panel(lines, None, (), material.last_step, name, words.steps))
-    caption = f"Training quantities against {words.axis}, means over seeds; thin lines are single seeds."
+            charts.append(figures.metric_panel(lines, None, (), material.last_step, name, schema.unit))
+    caption = f"Training quantities against {schema.axis}, means over seeds; thin lines are single seeds."
     body = html.figure(html.grid(charts), caption) if charts else html.missing("Training logged no losses yet.")
     each = [html.details(f"{m.label}, task by task", _method_panels(m, i, material)) for i, m in enumerate(methods)]
     return html.section("training", title, curve_legend(material, []), body, *each)

@@ -7,7 +7,11 @@ under "task" one for each task, or both. A line of evaluations.jsonl holds under
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from polytask.evaluation.statistics import Estimate
+from polytask.evaluation.text import MISSING
 
 EVERY_LINE = ("step", "seconds", "steps_per_second", "peak_memory_bytes", "time")
 EVERY_EVALUATION = ("step", "seconds", "task")
@@ -31,6 +35,7 @@ class TaskFacts(NamedTuple):
     - `counted`: what the score is a mean over: "episode", "row", "instance".
     - `proportion`: whether the score is a share of those, so that one run's interval is Wilson's.
     - `shown`: heading and cell of its line in the table of task facts.
+    - `suite`: by which published results are found; `protocol`: choices in which those may differ.
     """
 
     name: str
@@ -38,6 +43,8 @@ class TaskFacts(NamedTuple):
     counted: str
     proportion: bool
     shown: dict[str, str]
+    suite: str = ""
+    protocol: Mapping[str, str] = MappingProxyType({})
 
 
 class Schema(NamedTuple):
@@ -47,7 +54,9 @@ class Schema(NamedTuple):
     - `learner`: what the tasks share ("agent"); `beside`: the key of the figure beside the score in an evaluation, and
       `beside_name` its heading.
     - `digits`: of a score; `final`: at which point the figures of a table are.
-    - `measures`: what training logs, in the order of the panels.
+    - `measures`: what training logs, in the order of the panels; `logged`: what it logs for other readers.
+    - `rate`: the title of the panel of steps per second; `training`: that of the section on the measures.
+    - `against`: whether a run is one task, whose score is shown against the figure beside it.
     """
 
     unit: str
@@ -58,6 +67,18 @@ class Schema(NamedTuple):
     digits: int
     final: str
     measures: tuple[Measure, ...]
+    logged: tuple[str, ...] = ()
+    rate: str = "Steps per second"
+    training: str = "Training"
+    against: bool = False
+
+    def score(self, value: float | None) -> str:
+        """A score as it is shown."""
+        return MISSING if value is None or not math.isfinite(value) else f"{value:.{self.digits}f}"
+
+    def bounds(self, estimate: Estimate) -> str:
+        """The ends of an interval of a score."""
+        return f"{self.score(estimate.low)} to {self.score(estimate.high)}" if estimate.has_interval else MISSING
 
 
 def scores(record: Mapping[str, Any]) -> list[float]:

@@ -12,11 +12,14 @@ SCHEMA = Schema(
     learner="model",
     beside="loss",
     beside_name="test loss",
+    rate="Gradient steps per second",
+    training="Losses and gradients",
     digits=3,
-    final="Scores are on the test rows, with the parameters that were best on the validation rows until then.",
+    final="Scores are on the test rows, with the parameters that were best on the validation rows until then. Test "
+    "losses are in units of the data; training losses are as minimised, standardised unless a run was not.",
     measures=(
-        Measure("loss", "Training loss (model: the sum)"),
-        Measure("validation_loss", "Validation loss (model: the sum)"),
+        Measure("loss", "Training loss as minimised (model: the sum)"),
+        Measure("validation_loss", "Validation loss, same units (model: the sum)"),
         Measure("gradient_norm", "Gradient norm of the trunk"),
         Measure("weight", "Weight of the task in the step"),
         Measure("parameter_norm", "Parameter norm"),
@@ -35,4 +38,4 @@ def _facts(spec: Mapping[str, Any]) -> TaskFacts:
     judged = "R²" if kind == "regression" else "accuracy"
     proportion = kind == "classes" or (kind == "binary" and outputs == 1)
     shown = {"Task": name, "Kind": kind, "Outputs": str(outputs), "Judged by": judged}
-    return TaskFacts(name, judged, "row", proportion, shown)
+    return TaskFacts(name=name, judged=judged, counted="row", proportion=proportion, shown=shown, suite="problems")

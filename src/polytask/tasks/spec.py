@@ -2,7 +2,7 @@
 
 import dataclasses
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -118,3 +118,12 @@ class TaskSet:
         if name not in self.names:
             raise UnknownTaskError(name, self.names, f"This set holds: {', '.join(self.names)}.")
         return self.names.index(name)
+
+
+def spec_from(facts: Mapping[str, Any]) -> TaskSpec:
+    """A task from its facts as config.json holds them, as far as they are there and known."""
+    known = {field.name for field in dataclasses.fields(TaskSpec)}
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in facts.items() if k in known}
+    name = str(given.get("name", "?"))
+    empty: dict[str, Any] = {"observation_dim": 0, "action_low": (), "action_high": (), "horizon": 0}
+    return TaskSpec(**{"name": name, "suite": name.partition("/")[0], **empty, **given})
