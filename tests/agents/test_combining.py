@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from polytask.agents import brc
+from polytask.agents.combining import combined_or_mean
 from polytask.agents.factory import make_agent
+from polytask.combine import make_combiner
 from polytask.replay.buffer import Replay
 from polytask.tasks.spec import TaskSet
 from tests.agents.cases import BATCH, BRC, TASKS, assert_finite, assert_same, brc_case, differ, make_batches
@@ -102,3 +104,24 @@ def test_balanced_batches_hold_every_task_equally_often_and_in_order():
     batch = replay.sample_balanced(2, 7, np.random.default_rng(0))
     assert batch.task_ids.tolist() == [[0, 0, 0, 1, 1, 1, 2, 2, 2]] * 2
     np.testing.assert_array_equal(batch.next_observations, batch.observations + 1)
+
+
+@pytest.mark.parametrize("name", ["modo", "famo"])
+def test_combiners_get_what_they_ask_for(name):
+    """An independent half of the batch, or the losses after the step; and every sample keeps what is beside it."""
+    combiner = make_combiner(name, scale="mean")
+    inputs = jnp.arange(16.0).reshape(16, 1) / 16
+
+    def loss_fn(params, rows):
+        errors = (rows[:, 0] - params) ** 2 + 1
+        return errors.mean(), errors
+
+    params = jnp.float32(0.3)
+    state = combiner.init(params, 2)
+    loss, beside, gradient, after, told = combined_or_mean(
+        loss_fn, params, inputs, combiner, state, KEY, 2, lambda params, gradient: params - 0.5 * gradient
+    )
+    np.testing.assert_allclose(beside, (inputs[:, 0] - params) ** 2 + 1, rtol=1e-6)
+    assert np.isfinite(loss) & np.isfinite(gradient)
+    assert "weights" in told
+    assert any(np.any(a != b) for a, b in zip(jax.tree.leaves(after), jax.tree.leaves(state), strict=True))

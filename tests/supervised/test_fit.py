@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from polytask import random
-from polytask.combine import make_combiner
-from polytask.supervised import OptimiserConfig, SupervisedConfig, TrunkConfig, fit, fit_seeds, fit_subsets
+from polytask.combine import Combiner, make_combiner
+from polytask.supervised import OptimiserConfig, SupervisedConfig, TrunkConfig, fit, fit_seeds, fit_subsets, training
 from polytask.supervised.fitting import seed_key
 from polytask.supervised.model import evaluate
-from polytask.supervised.training import batch_indices, init, make_learner
+from polytask.supervised.training import batch_indices, init, make_learner, train_steps
 from tests.supervised.small import points
 
 # Large steps on few rows, so that it overfits soon.
@@ -132,3 +132,29 @@ def test_every_epoch_takes_every_row_once_whatever_the_chunk():
 def test_a_configuration_that_cannot_be_is_refused(changes, said):
     with pytest.raises(ValueError, match=said):
         dataclasses.replace(CONFIG, **changes)
+
+
+@pytest.mark.parametrize("name", ["modo", "sdmgrad", "famo"])
+def test_combiners_get_what_they_ask_for(name, monkeypatch):
+    """MoDo and SDMGrad an independent batch, FAMO the losses after the step."""
+    asked = {"independent": 0, "observed": 0}
+    combined, observe = training.combined_gradient, Combiner.observe
+
+    def gradient(*arguments, independent=None, **named):
+        asked["independent"] += independent is not None
+        return combined(*arguments, independent=independent, **named)
+
+    def observed(self, *arguments):
+        asked["observed"] += 1
+        return observe(self, *arguments)
+
+    monkeypatch.setattr(training, "combined_gradient", gradient)
+    monkeypatch.setattr(Combiner, "observe", observed)
+    problem, combiner = points(), make_combiner(name)
+    learner = make_learner(problem, CONFIG, combiner)
+    key = jax.random.key(0)
+    state, *_ = eqx.filter_jit(train_steps)(learner, init(learner, key), key, 3)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+    assert (asked["independent"] > 0) == combiner.needs_independent
+    assert (asked["observed"] > 0) == combiner.observes
+    assert combiner.needs_independent != combiner.observes

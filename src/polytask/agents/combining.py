@@ -47,16 +47,30 @@ def combined_or_mean(
 
     - `loss_fn(params, inputs)`: a mean over the samples along the leading axis of `inputs`, and anything per sample. A
       combiner needs equally many samples of each task, in the order of the tasks.
-    - `step(params, gradient)`: the parameters after the optimiser's step, for combiners that try some.
+    - `step(params, gradient)`: the parameters after the optimiser's step, for combiners that try some, and for those
+      that learn from the losses after it.
+
+    A combiner that wants an independent batch takes half of each task's samples for it: both halves are drawn alike.
     """
     if combiner is None:
         (loss, aux), gradient = jax.value_and_grad(loss_fn, has_aux=True)(params, inputs)
         return loss, aux, gradient, combiner_state, {}
     by_task = jax.tree.map(lambda x: x.reshape(tasks, -1, *x.shape[1:]), inputs)
     losses_fn = PerTask(lambda params, _, inputs: loss_fn(params, inputs), by_task)
-    combined = combined_gradient(combiner, losses_fn, params, combiner_state, key=key, step=step)
-    aux = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), combined.aux)
-    return combined.losses.mean(), aux, combined.gradient, combined.state, dict(combined.info)
+    independent, half = None, jax.tree.leaves(by_task)[0].shape[1] // 2
+    if combiner.needs_independent and half:
+        halves = [jax.tree.map(lambda x, part=part: x[:, part], by_task) for part in (slice(half), slice(half, None))]
+        losses_fn, independent = (losses_fn._replace(batches=own) for own in halves)
+    combined = combined_gradient(
+        combiner, losses_fn, params, combiner_state, key=key, step=step, independent=independent
+    )
+    state, aux = combined.state, combined.aux
+    if independent is not None:
+        aux = jax.tree.map(lambda one, other: jnp.concatenate([one, other], 1), aux, independent(params)[1])
+    if combiner.observes:
+        state = combiner.observe(state, losses_fn(step(params, combined.gradient))[0])
+    aux = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), aux)
+    return combined.losses.mean(), aux, combined.gradient, state, dict(combined.info)
 
 
 def named(part: str, told: dict[str, Any]) -> dict[str, Any]:

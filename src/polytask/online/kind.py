@@ -119,10 +119,10 @@ def _of_tasks(config: TrainConfig[Any], tasks: tuple[str, ...]) -> TrainConfig[A
     return dataclasses.replace(config, tasks=tasks, agent=agent)
 
 
-def _load(run: Path) -> Any:
+def _load(run: Path, seed: int = 0) -> Any:
     from polytask.online.policy import load
 
-    return load(run)
+    return load(run, seed)
 
 
 def _measure(run: Path, options: Options) -> Measured:

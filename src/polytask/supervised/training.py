@@ -141,13 +141,22 @@ def batch_indices(
     return batches[wanted // per_epoch - first, wanted % per_epoch]
 
 
-def gradient(learner: Learner, params: Model, state: PyTree, batch: Examples, key: PRNGKeyArray) -> Combined:
+def gradient(
+    learner: Learner,
+    params: Model,
+    state: PyTree,
+    batch: Examples,
+    key: PRNGKeyArray,
+    independent: Examples | None = None,
+) -> Combined:
     """One step's gradient, as `polytask.combine.combined_gradient` gives it; `aux` marks the tasks that took part.
 
+    `independent` are other rows, for a combiner that needs them.
     The trunk is what the tasks share: the combiner makes its gradient. Each head has that of its own task's loss,
     weighted where the method weighs losses. A task without a label in the batch takes no part.
     """
     losses, present = batch_losses(learner, batch, key)
+    other = None if independent is None else batch_losses(learner, independent, key)[0]
     return combined_gradient(
         learner.combiner,
         lambda params: (losses(params), present),
@@ -156,6 +165,7 @@ def gradient(learner: Learner, params: Model, state: PyTree, batch: Examples, ke
         key=jax.random.split(key)[1],
         present=present,
         shared=shared_parameters(params),
+        independent=other and (lambda params: (other(params), present)),
     )
 
 
@@ -201,7 +211,11 @@ def train_steps(
                 lambda s: s,
                 seen,
             )
-        step = gradient(learner, state.params, state.combiner, batch, key)
+        other = None
+        if learner.combiner.needs_independent:
+            size = batch.inputs.shape[0]
+            other = train.take(jax.random.randint(jax.random.fold_in(key, size), (size,), 0, rows))
+        step = gradient(learner, state.params, state.combiner, batch, key, other)
         # Optax raises floats to integer powers, which JAX's strict promotion refuses.
         with jax.numpy_dtype_promotion("standard"):
             updates, inner = optimiser.update(step.gradient, state.optimiser, cast(optax.Params, state.params))
@@ -209,8 +223,12 @@ def train_steps(
         params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
         told = {name: value.astype(jnp.float32) for name, value in step.info.items()}
         told["gradient_norm"] = optax.tree.norm(step.gradient.trunk)
+        combiner = step.state
+        if learner.combiner.observes:
+            losses, present = batch_losses(learner, batch, key)
+            combiner = learner.combiner.observe(combiner, losses(params), present)
         state = eqx.tree_at(
-            lambda s: (s.params, s.optimiser, s.combiner, s.step), state, (params, inner, step.state, state.step + 1)
+            lambda s: (s.params, s.optimiser, s.combiner, s.step), state, (params, inner, combiner, state.step + 1)
         )
         return (state, seen), (jnp.where(step.aux, step.losses, 0.0), step.aux, told)
 

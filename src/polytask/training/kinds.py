@@ -57,7 +57,7 @@ class Kind(NamedTuple):
     show: Callable[[Any, Any, Mapping[int, Path]], None]
     tasks: Callable[[Any], tuple[str, ...]]
     of_tasks: Callable[[Any, tuple[str, ...]], Any]
-    load: Callable[[Path], Any]
+    load: Callable[..., Any]
     measure: Callable[[Path, Options], Measured]
     schema: Schema
     task_facts: Callable[[Mapping[str, Any]], tuple[TaskFacts, ...]]
@@ -146,11 +146,14 @@ def uncompared(content: Mapping[str, Any]) -> tuple[str, ...]:
     return ("kind", *kind.facts, *not_compared(kind.config))
 
 
-def load(run: Path | str) -> Any:
-    """What a run has learned: a policy, a predictor, ... as its kind has it. Raises RunFolderError if it is no run."""
+def load(run: Path | str, **options: Any) -> Any:
+    """What a run has learned: a policy, a predictor, ... as its kind has it. Raises RunFolderError if it is no run.
+
+    `options` are the kind's own, such as the `seed` of the actions that a policy draws.
+    """
     path = Path(run)
     folder = path.parent.parent if path.parent.name == "checkpoints" else path
-    return kind_of(RunFolder(folder).read_config()).load(path)
+    return kind_of(RunFolder(folder).read_config()).load(path, **options)
 
 
 def fields_of(config: RunConfig, source: Any = None) -> dict[str, Any]:

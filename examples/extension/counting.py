@@ -21,10 +21,10 @@ from polytask.training.trainer import Record, Saved
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ToyConfig(RunConfig):
+class CountingConfig(RunConfig):
     """Counting; steps are additions."""
 
-    goals: tuple[str, ...] = ("toy/three", "toy/five")
+    goals: tuple[str, ...] = ("counting/three", "counting/five")
     """What to count to."""
     stride_length: float = field(0.1, range="(0, 1]")
     """The share of what is missing that is added in a step."""
@@ -32,17 +32,17 @@ class ToyConfig(RunConfig):
     eval_every: int = field(5, range="[0, inf)", resumable=True)
 
 
-GOALS = {"toy/three": 3.0, "toy/five": 5.0, "toy/nine": 9.0, "toy/never": np.nan}
+GOALS = {"counting/three": 3.0, "counting/five": 5.0, "counting/nine": 9.0, "counting/never": np.nan}
 
 
-class ToyTrainer:
+class CountingTrainer:
     """A `polytask.training.trainer.Trainer`."""
 
     rate_of = 1
     selects = False
     saves_on: tuple[type[Exception], ...] = ()
 
-    def __init__(self, config: ToyConfig, runs: Mapping[int, Path]) -> None:
+    def __init__(self, config: CountingConfig, runs: Mapping[int, Path]) -> None:
         self.config, self.tasks, self.step = config, config.goals, 0
         self.facts: Sequence[Mapping[str, Any]] = [{"specs": [{"name": name} for name in config.goals]} for _ in runs]
         self.seconds: Sequence[dict[str, float]] = [{"count": 0.0} for _ in runs]
@@ -103,7 +103,7 @@ class ToyTrainer:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments(ToyConfig, Common):
+class Arguments(CountingConfig, Common):
     """Counts."""
 
     goals: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="GOAL ...")] = ()
@@ -114,13 +114,13 @@ def _load(run: Path) -> Any:
 
 
 KIND = Kind(
-    name="toy",
-    config=ToyConfig,
+    name="counting",
+    config=CountingConfig,
     facts=("specs",),
-    accepts=lambda arguments: any(argument.startswith("toy/") for argument in arguments),
-    parse=lambda arguments: asked(parse(Arguments, arguments, Arguments()), ToyConfig),
-    folder=lambda config: "toy",
-    make=ToyTrainer,
+    accepts=lambda arguments: any(argument.startswith("counting/") for argument in arguments),
+    parse=lambda arguments: asked(parse(Arguments, arguments, Arguments()), CountingConfig),
+    folder=lambda config: "counting",
+    make=CountingTrainer,
     show=lambda config, trainer, runs: print(f"counts to {', '.join(config.goals)}"),
     tasks=lambda config: config.goals,
     of_tasks=lambda config, names: dataclasses.replace(config, goals=names),

@@ -1,4 +1,4 @@
-"""What a kind of training gets that is written in one file (toy.py) and registered: everything, by the command line."""
+"""What one file and an entry point get (examples/extension/counting.py): everything, by the command line."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,12 +15,13 @@ from polytask.runs import checkpoint
 from polytask.training import kinds
 from tests.small import command
 
-GOALS = ("toy/three", "toy/five")
+SOURCE = (Path(__file__).parents[2] / "examples" / "extension" / "counting.py").read_text()
+GOALS = ("counting/three", "counting/five")
 
 
 @pytest.fixture(autouse=True)
 def registered(install):
-    install("toy_kind", "from tests.training.toy import KIND", "polytask.kinds", "toy = toy_kind:KIND")
+    install("counting_kind", SOURCE, "polytask.kinds", "counting = counting_kind:KIND")
 
 
 def train(run, *more, goals=GOALS):
@@ -33,7 +35,7 @@ def lines(run, name="evaluations.jsonl"):
 def test_it_trains_resumes_and_ends_with_the_bits_of_not_stopping(tmp_path):
     code, out, err = train(tmp_path / "a", "--steps", "20")
     assert (code, err) == (0, "")
-    assert "counts to toy/three, toy/five" in out
+    assert "counts to counting/three, counting/five" in out
     assert (tmp_path / "a" / "report.html").exists()
     assert train(tmp_path / "b", "--steps", "7")[0] == 0
     code, out, err = command("resume", str(tmp_path / "b"), "--steps", "20")
@@ -60,7 +62,7 @@ def test_it_is_evaluated_reported_and_loaded(tmp_path):
     code, out, err = command("report", str(tmp_path / "a"), "--out", str(tmp_path / "report.html"))
     assert (code, err) == (0, "")
     page = (tmp_path / "report.html").read_text()
-    assert "toy/three" in page
+    assert "counting/three" in page
     np.testing.assert_array_equal(
         kinds.load(tmp_path / "a"), checkpoint.read_arrays(checkpoint.find(tmp_path / "a").path)["counts"]
     )
@@ -92,7 +94,7 @@ def test_patience_ends_it_and_its_figures_hold_to_the_last_step(tmp_path):
 
 
 def test_what_is_not_finite_is_not_saved(tmp_path):
-    code, _, err = train(tmp_path / "a", goals=("toy/never",))
+    code, _, err = train(tmp_path / "a", goals=("counting/never",))
     assert (code, "the count is not finite" in err) == (1, True)
     assert not (tmp_path / "a" / "checkpoints").exists()
 
@@ -107,7 +109,7 @@ def test_a_value_out_of_range_names_flag_and_range(tmp_path):
 def test_it_begins_from_another_run(tmp_path):
     assert train(tmp_path / "first")[0] == 0
     code, out, err = train(
-        tmp_path / "more", "--from", str(tmp_path / "first"), "--steps", "1", goals=(*GOALS, "toy/nine")
+        tmp_path / "more", "--from", str(tmp_path / "first"), "--steps", "1", goals=(*GOALS, "counting/nine")
     )
     assert (code, err) == (0, "")
     assert "begins from" in out
