@@ -40,6 +40,7 @@ class CountingTrainer:
 
     rate_of = 1
     selects = False
+    of_tasks: tuple[str, ...] = ("counts",)
     saves_on: tuple[type[Exception], ...] = ()
 
     def __init__(self, config: CountingConfig, runs: Mapping[int, Path]) -> None:

@@ -33,6 +33,7 @@ class DecisionTrainer:
 
     rate_of = 1
     selects = False
+    of_tasks: tuple[str, ...] = ()
     saves_on: tuple[type[Exception], ...] = ()
 
     def __init__(self, config: DecisionConfig, case: Case, seeds: Sequence[int]) -> None:

@@ -45,6 +45,7 @@ class OnlineTrainer:
     """
 
     selects = False
+    of_tasks: tuple[str, ...] = ("conditioning", "temperature", "task_entropy")
     saves_on: tuple[type[Exception], ...] = (TaskFailure,)
 
     def __init__(self, config: TrainConfig[Any], runs: Mapping[int, Path]) -> None:

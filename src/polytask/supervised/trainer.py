@@ -44,6 +44,7 @@ class SupervisedTrainer:
 
     rate_of = 1
     selects = True
+    of_tasks: tuple[str, ...] = ("heads",)
     saves_on: tuple[type[Exception], ...] = ()
 
     def __init__(self, config: TrainConfig, problem: Problem, seeds: Sequence[int]) -> None:

@@ -208,13 +208,15 @@ class _Loop:
         if not (self.trainer.selects or self.out_of_patience()):
             return
         for folder, loggers, records in zip(self.folders, self.loggers, self.evaluations, strict=True):
-            if not records or records[-1]["step"] >= steps:
+            if not records:
                 continue
             last, step = records[-1], records[-1]["step"]
             best = last.get("best_step")
             if best and best < step and (folder.path / AFFINITY).exists():
                 with AffinityLog(folder.path) as log:
                     log.stopped_early(step, best)
+            if step >= steps:
+                continue
             loggers.evaluation({**last, "step": steps, "stopped_at": step})
             since = best or records[_best(records)]["step"]
             self.progress.message(f"no better evaluation since step {since:,}: stopped at {step:,}")

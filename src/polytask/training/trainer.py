@@ -40,6 +40,7 @@ class Trainer(Protocol):
     - `seconds`: wall time by what it went to; "evaluate" and "checkpoint" are filled in by `run`.
     - `rate_of`: what one step counts as in the rate that is shown (an online step is one of every task).
     - `selects`: whether it ends by itself when patience has run out; else `run` judges by the scores of evaluations.
+    - `of_tasks`: parts of the names of what is learned that have an axis of tasks, for a warm start from other tasks.
     - `saves_on`: errors after which what was learned until then is whole, and is saved.
     """
 
@@ -48,6 +49,7 @@ class Trainer(Protocol):
     tasks: tuple[str, ...]
     rate_of: int
     selects: bool
+    of_tasks: tuple[str, ...]
     saves_on: tuple[type[Exception], ...]
 
     @property

@@ -36,7 +36,7 @@ def begin(trainer: Trainer, source: Path, runs: Sequence[Path]) -> list[str]:
     reports: list[Taken] = []
 
     def take(index: int, learned: PyTree) -> PyTree:
-        state, report = taken(learned, arrays, before, trainer.tasks)
+        state, report = taken(learned, arrays, before, trainer.tasks, trainer.of_tasks)
         reports.append(report)
         return state
 
@@ -55,22 +55,31 @@ def begin(trainer: Trainer, source: Path, runs: Sequence[Path]) -> list[str]:
 
 
 def taken(
-    learned: PyTree, arrays: dict[str, Shaped[np.ndarray, "..."]], before: Sequence[str], tasks: Sequence[str]
+    learned: PyTree,
+    arrays: dict[str, Shaped[np.ndarray, "..."]],
+    before: Sequence[str],
+    tasks: Sequence[str],
+    of_tasks: Sequence[str] = (),
 ) -> tuple[PyTree, Taken]:
-    """`learned` with what fits of `arrays`; a leaf that differs along one axis, as long as the tasks, is matched by
-    the tasks' names, and keeps its own rows for tasks that are new.
+    """`learned` with what fits of `arrays`: leaves of the same name, shape and type.
+
+    Where the tasks differ, a leaf whose name holds one of `of_tasks` is matched by the tasks' names along its axis of
+    tasks, and keeps its own rows for tasks that are new.
 
     - `before`, `tasks`: the names of the tasks there and here, in the order of such axes.
     """
+    joins = list(before) != list(tasks)
     lists: dict[str, list[str]] = {name: [] for name in Taken._fields}
     named = checkpoint.named_leaves(learned)
     leaves = []
     for name, leaf in named:
-        result, how = _fitted(leaf, arrays.get(name), before, tasks)
+        own = joins and any(part in name for part in of_tasks)
+        result, how = _fitted(leaf, arrays.get(name), (list(before), list(tasks)) if own else None)
         lists[how].append(name)
         leaves.append(result)
     here = {name for name, _ in named}
-    lists["dropped"] = [name for name in arrays if name not in here and name.split("/")[0] in _roots(here)]
+    idle = [name for name in arrays if name not in here and "optimiser" not in name]
+    lists["dropped"] = [name for name in idle if name.split("/")[0] in _roots(here)]
     report = Taken(*(tuple(lists[name]) for name in Taken._fields))
     return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(learned), leaves), report
 
@@ -79,25 +88,23 @@ def _roots(names: set[str]) -> set[str]:
     return {name.split("/")[0] for name in names}
 
 
-def _fitted(leaf: Any, array: np.ndarray | None, before: Sequence[str], tasks: Sequence[str]) -> tuple[Any, str]:
-    """The leaf with what it takes of an array, and in which of `Taken`'s lists it belongs."""
+def _fitted(leaf: Any, array: np.ndarray | None, names: tuple[list[str], list[str]] | None) -> tuple[Any, str]:
+    """The leaf with what it takes of an array, and in which of `Taken`'s lists it belongs; `names` are those of the
+    tasks there and here, for a leaf that has an axis of tasks."""
     wanted = leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
     if array is None or array.dtype != wanted.dtype or array.ndim != wanted.ndim:
         return leaf, "fresh"
-    axes = [axis for axis in range(array.ndim) if array.shape[axis] != wanted.shape[axis]]
-    if not axes and list(before) != list(tasks):
-        # Other tasks in equal number: an axis of that length has to be matched all the same.
-        axes = [axis for axis, size in enumerate(wanted.shape) if size == len(tasks) > 1][:1]
-    if not axes:
-        return _like(leaf, array), "taken"
-    (axis, *others) = axes
-    if others or (array.shape[axis], wanted.shape[axis]) != (len(before), len(tasks)):
-        return leaf, "fresh"
-    rows = [i for i, task in enumerate(tasks) if task in before]
-    places = [list(before).index(tasks[i]) for i in rows]
-    found = np.moveaxis(np.array(leaf), axis, 0)
-    found[rows] = np.moveaxis(array, axis, 0)[places]
-    return _like(leaf, np.moveaxis(found, 0, axis)), "joined"
+    if names is None:
+        return (_like(leaf, array), "taken") if array.shape == wanted.shape else (leaf, "fresh")
+    before, tasks = names
+    for axis in range(array.ndim):
+        there, here = ((*shape[:axis], *shape[axis + 1 :]) for shape in (array.shape, wanted.shape))
+        if (array.shape[axis], wanted.shape[axis]) == (len(before), len(tasks)) and there == here:
+            rows = [i for i, task in enumerate(tasks) if task in before]
+            found = np.moveaxis(np.array(leaf), axis, 0)
+            found[rows] = np.moveaxis(array, axis, 0)[[before.index(tasks[i]) for i in rows]]
+            return _like(leaf, np.moveaxis(found, 0, axis)), "joined"
+    return (_like(leaf, array), "taken") if array.shape == wanted.shape else (leaf, "fresh")
 
 
 def _like(leaf: Any, array: np.ndarray) -> Any:
