@@ -1,8 +1,20 @@
 """Strict JAX, shapes checked at run time in every test, and nothing compiled twice."""
 
+import gc
 import os
 import sys
 import tempfile
+
+# Tests compile much and compute little, so LLVM's passes cost more than they save. JAX reads this when it starts, also
+# in the commands that tests start.
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        os.environ.get("XLA_FLAGS", ""),
+        "--xla_backend_optimization_level=0",
+        "--xla_llvm_disable_expensive_passes=true",
+        "--xla_cpu_use_fusion_emitters=false",
+    ]
+)
 
 import jax
 import jaxtyping
@@ -21,6 +33,13 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ[_shared]
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 jaxtyping.install_import_hook("polytask", "beartype.beartype")
+
+
+def pytest_collection_finish():
+    """What is imported by now stays: the collector need not walk it again at every compilation."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(scope="session")

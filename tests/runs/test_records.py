@@ -31,7 +31,7 @@ def lines(run, name):
 
 @pytest.mark.parametrize("name", ["online", "supervised", "decisions"])
 def test_what_is_written_is_read_and_what_is_read_is_written(runs, name):
-    schema = kinds.find(name).schema
+    schema = kinds.KINDS[name].schema
     written = {key for line in lines(runs[name], "metrics.jsonl") for key in (*line, *line.get("task", {}))} - {"task"}
     named = {measure.name for measure in schema.measures}
     unread = written - {*EVERY_LINE, *named, *schema.logged}
@@ -42,7 +42,7 @@ def test_what_is_written_is_read_and_what_is_read_is_written(runs, name):
 
 @pytest.mark.parametrize("name", ["online", "supervised", "decisions"])
 def test_an_evaluation_has_a_score_and_the_figure_beside_it(runs, name):
-    kind = kinds.find(name)
+    kind = kinds.KINDS[name]
     content = json.loads((runs[name] / "config.json").read_text())
     assert content["kind"] == name
     for line in lines(runs[name], "evaluations.jsonl"):

@@ -1,7 +1,6 @@
 """Suites from other packages, by entry points."""
 
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from polytask.tasks import (
     resolve,
     suites,
 )
+from polytask.tasks.suite import ENTRY_POINTS
 from polytask.tasks.suites import suite_of
 from tests.small import command
 
@@ -26,35 +26,21 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture
-def install(tmp_path, monkeypatch):
-    """Installs a package of one module: its name, its source, its entry points."""
-
-    modules = []
-
-    def installed(module, source, entries):
-        modules.append(module)
-        (tmp_path / f"{module}.py").write_text(source)
-        folder = tmp_path / f"{module}-1.0.dist-info"
-        folder.mkdir()
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-        (folder / "entry_points.txt").write_text(f"[polytask.suites]\n{entries}\n")
-        monkeypatch.syspath_prepend(str(tmp_path))
-
-    yield installed
+def install_suite(install):
+    """Installs a package that offers suites: its name, its source, its entry points."""
+    yield lambda module, source, entries: install(module, source, ENTRY_POINTS, entries)
     suites._load.cache_clear()
-    for module in modules:
-        sys.modules.pop(module, None)
 
 
 @pytest.fixture
-def maze(install):
+def maze(install_suite):
     """The suite of the docs' recipe."""
     (recipe,) = {
         code
         for file in DOCS.glob("*.md")
         for code in re.findall(r"```python\n(# maze_suite\.py.*?)```", file.read_text(), re.DOTALL)
     }
-    install("maze_suite", recipe, "maze = maze_suite:SUITE")
+    install_suite("maze_suite", recipe, "maze = maze_suite:SUITE")
 
 
 def test_the_recipe_s_suite_is_named_listed_and_stepped(maze):
@@ -115,24 +101,24 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_a_broken_package_is_named_and_does_not_stand_in_the_way_of_the_others(install, case):
+def test_a_broken_package_is_named_and_does_not_stand_in_the_way_of_the_others(install_suite, case):
     source, entry, text = BROKEN[case]
-    install("loops_suite", source, entry)
+    install_suite("loops_suite", source, entry)
     with pytest.raises(ImportError, match=text):
         resolve(["loops/one"])
     with pytest.warns(UserWarning, match=f"left out.*{text}"):
         assert len(catalogue("dmc/dogs")) == 4
 
 
-def test_a_built_in_name_cannot_be_taken(install):
-    install("loops_suite", "", "dmc = loops_suite:SUITE")
+def test_a_built_in_name_cannot_be_taken(install_suite):
+    install_suite("loops_suite", "", "dmc = loops_suite:SUITE")
     assert len(resolve(["dmc/dogs"])) == 4
     with pytest.warns(UserWarning, match="'dmc'.*loops_suite.*another one"):
         assert len(named_sets()) == 5
 
 
-def test_a_spec_of_another_name_is_refused(install):
-    install(
+def test_a_spec_of_another_name_is_refused(install_suite):
+    install_suite(
         "loops_suite",
         "from polytask.tasks import Suite, TaskSpec\n"
         "def spec(task, options): return TaskSpec(task, 'loops', 1, (0.0,), (1.0,), 5)\n"

@@ -97,6 +97,8 @@ def test_what_is_not_finite_is_not_saved(tmp_path):
     code, _, err = train(tmp_path / "a", goals=("counting/never",))
     assert (code, "the count is not finite" in err) == (1, True)
     assert not (tmp_path / "a" / "checkpoints").exists()
+    code, _, err = train(tmp_path / "b", "--seed", "4", "--seeds", "2", goals=("counting/never",))
+    assert (code, "seed 4: " in err) == (1, True)
 
 
 def test_a_value_out_of_range_names_flag_and_range(tmp_path):
@@ -124,9 +126,6 @@ def test_a_kill_costs_no_bit(tmp_path):
     every = ["--eval-every", "100", "--checkpoint-every", "100", "--no-tensorboard"]
     arguments = [*GOALS, "--steps", "2000000", *every]
     run = tmp_path / "killed"
-    every = ["--eval-every", "100", "--checkpoint-every", "100", "--no-tensorboard"]
-    arguments = [*GOALS, "--steps", "2000000", *every]
-    run = tmp_path / "killed"
     child = subprocess.Popen(
         [sys.executable, "-m", "polytask", "train", *arguments, "--run", str(run)],
         stdout=subprocess.DEVNULL,
@@ -139,15 +138,6 @@ def test_a_kill_costs_no_bit(tmp_path):
     child.wait()
     stood = checkpoint.find(run).step
     assert command("resume", str(run), "--steps", str(stood + 150))[0] == 0
-    whole = [
-        *GOALS,
-        "--steps",
-        str(stood + 150),
-        "--eval-every",
-        "100",
-        "--checkpoint-every",
-        "100",
-        "--no-tensorboard",
-    ]
-    assert command("train", *whole, "--run", str(tmp_path / "whole"))[0] == 0
+    whole = ["--steps", str(stood + 150), *every, "--run", str(tmp_path / "whole")]
+    assert command("train", *GOALS, *whole)[0] == 0
     assert command("diff", str(run), str(tmp_path / "whole"))[0] == 0

@@ -65,7 +65,7 @@ def _problems(name: str) -> int:
     from rich.text import Text
 
     from polytask.decisions.show import facts as decision_facts
-    from polytask.problems import DECISIONS, SUMMARIES, is_decision, resolve, resolve_decision
+    from polytask.problems import DECISIONS, PROBLEMS, SUMMARIES, is_decision, resolve, resolve_decision
     from polytask.supervised.show import facts
 
     console = Console()
@@ -94,6 +94,9 @@ def _problems(name: str) -> int:
     console.print()
     for known, summary in DECISIONS.items():
         console.print(f"{known}: {summary}", highlight=False)
+    others = [name for name in PROBLEMS.names() if name not in (*SUMMARIES, *DECISIONS)]
+    if others:
+        console.print(f"\nOf other packages: {', '.join(PREFIX + name for name in others)}", highlight=False)
     console.print(
         f"\n`polytask tasks {PREFIX}multidigits` lists the tasks of one.\n"
         f"Your own: {PREFIX}<module>:<function>, a function that returns a problem.",

@@ -37,7 +37,7 @@ def resume(arguments: list[str]) -> int:
     named = [Path(argument) for argument in arguments if not argument.startswith("-")]
     run = next((path for path in named if (path / CONFIG).exists()), named[-1] if named else None)
     if run is None:  # --help, or nothing at all: as for the last kind in the table
-        resumed(kinds.find(kinds.names()[-1]).parse([]).config, arguments)
+        resumed(kinds.KINDS[kinds.names()[-1]].parse([]).config, arguments)
         return 0
     content = RunFolder(run).read_config()
     kinds.completed(content)

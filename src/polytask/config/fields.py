@@ -61,6 +61,11 @@ def resumable(kind: type) -> tuple[str, ...]:
     return tuple(name for name, one in _all(kind) if one.metadata.get("resumable"))
 
 
+def values_of(config: Any, kind: type | None = None) -> dict[str, Any]:
+    """The fields of a configuration, or those of `kind` where it has more, with their values."""
+    return {one.name: getattr(config, one.name) for one in dataclasses.fields(kind or type(config))}
+
+
 def not_compared(kind: type) -> tuple[str, ...]:
     """The fields that do not tell methods apart, dotted."""
     return tuple(name for name, one in _all(kind) if not one.metadata.get("compared", True))

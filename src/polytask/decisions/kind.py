@@ -10,6 +10,7 @@ import tyro
 
 from polytask.decisions.config import LOSSES, DecisionConfig
 from polytask.decisions.schema import SCHEMA, label, task_facts, task_name
+from polytask.training import kinds
 from polytask.training.arguments import Asked, Common, asked, parse, value_of
 from polytask.training.kinds import Kind, Measured, Options
 
@@ -45,19 +46,14 @@ def kind_of(resolve: "Callable[[DecisionConfig], Case]") -> Kind:
 
     def load(run: Path) -> Any:
         from polytask.decisions.predictor import load
-        from polytask.runs.folder import RunFolder
-        from polytask.training import kinds
 
-        return load(run, resolve(kinds.config_of(RunFolder(run).read_config())))
+        return load(run, resolve(kinds.config_at(run)))
 
     def measure(run: Path, options: Options) -> Measured:
-        if options != Options():
-            raise ValueError("a run from data is measured on its test data: leave --episodes, --seed and --video out")
         from polytask.decisions import show, testing
-        from polytask.runs.folder import RunFolder
-        from polytask.training import kinds
 
-        tested = testing.measure_run(run, resolve(kinds.config_of(RunFolder(run).read_config())))
+        kinds.data_only(options)
+        tested = testing.measure_run(run, resolve(kinds.config_at(run)))
         return Measured(show.measured(tested), testing.to_json(tested))
 
     return Kind(
@@ -94,8 +90,10 @@ def _accepts(arguments: Sequence[str]) -> bool:
 
 
 def _parse(arguments: Sequence[str]) -> Asked:
+    from polytask.problems import HEAD_LOSSES
+
     loss = value_of(arguments, "--loss", "")
-    if loss in ("likelihood", "squared-error", "task-weighted"):
+    if loss in HEAD_LOSSES:
         name = next(argument for argument in arguments if argument.startswith(PREFIX))
         raise ValueError(
             f"--loss {loss} is for problems with heads, such as {PREFIX}multidigits; {name} ends in a decision and "

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from polytask.agents.registry import AGENTS
+from polytask.config.fields import values_of
 from polytask.online.config import AgentT, Preset, TrainConfig, preset
 from polytask.online.schema import SCHEMA, task_facts
 from polytask.tasks.options import TaskOptions
 from polytask.tasks.relevance import within
-from polytask.training import kinds
 from polytask.training.arguments import Asked, Common, asked, parse, value_of, without
 from polytask.training.kinds import Kind, Measured, Options
 
@@ -53,7 +53,7 @@ def parse_train(arguments: Sequence[str]) -> Asked:
     AGENTS.check(kind, "--agent.kind")
 
     def parsed(base: Preset) -> Arguments[Any]:
-        fields = {**kinds.fields_of(preset(base, kind)), "tasks": ()}
+        fields = {**values_of(preset(base, kind)), "tasks": ()}
         return parse(Arguments[AGENTS[kind].config], arguments, Arguments(**fields, preset=base))
 
     given = parsed("cpu")

@@ -58,8 +58,8 @@ def evaluation(tasks: TaskSet, episodes: Episodes, embeddings: Float[Array, "tas
 
     Success only for tasks that have it.
     """
-    rows = zip(tasks, episodes.returns.tolist(), episodes.successes.astype(int).tolist(), strict=True)
-    success = {spec.name: row for spec, row in zip(tasks, episodes.successes.astype(int).tolist(), strict=True)}
+    success = dict(zip(tasks.names, episodes.successes.astype(int).tolist(), strict=True))
+    rows = zip(tasks, episodes.returns.tolist(), success.values(), strict=True)
     figures: dict[str, dict[str, Any]] = {
         "score": {spec.name: score(spec, returns, won) for spec, returns, won in rows},
         "return": dict(zip(tasks.names, episodes.returns.tolist(), strict=True)),

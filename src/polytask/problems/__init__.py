@@ -6,12 +6,27 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from polytask.decisions.config import LOSSES as DECISION_LOSSES
 from polytask.plugins import Table, nearest
+from polytask.supervised.config import LOSSES as HEAD_LOSSES
 from polytask.supervised.config import OptimiserConfig, SupervisedConfig, TrunkConfig
 
 if TYPE_CHECKING:
     from polytask.decisions.case import Case
     from polytask.supervised.problem import Problem
+
+__all__ = [
+    "DECISIONS",
+    "DECISION_LOSSES",
+    "HEAD_LOSSES",
+    "PREFIX",
+    "PROBLEMS",
+    "SUMMARIES",
+    "is_decision",
+    "resolve",
+    "resolve_decision",
+    "settings",
+]
 
 PREFIX = "problems/"
 
@@ -50,11 +65,6 @@ _SETTINGS = {
         eval_every=25,
     ),
 }
-
-
-def decision_names() -> tuple[str, ...]:
-    """The problems in which a prediction feeds a decision."""
-    return tuple(DECISIONS)
 
 
 def settings(name: str) -> SupervisedConfig:

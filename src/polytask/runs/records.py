@@ -81,13 +81,8 @@ class Schema(NamedTuple):
         return f"{self.score(estimate.low)} to {self.score(estimate.high)}" if estimate.has_interval else MISSING
 
 
-def scores(record: Mapping[str, Any]) -> list[float]:
-    """The score of every task that has one in a line of evaluations.jsonl."""
-    found = record.get("task", {}).get("score", {}).values()
-    return [float(value) for value in found if value is not None and math.isfinite(value)]
-
-
 def mean_score(record: Mapping[str, Any]) -> float:
-    """The mean score over the tasks that have one; NaN where none has."""
-    known = scores(record)
+    """The mean score over the tasks that have one in a line of evaluations.jsonl; NaN where none has."""
+    found = record.get("task", {}).get("score", {}).values()
+    known = [float(value) for value in found if value is not None and math.isfinite(value)]
     return sum(known) / len(known) if known else math.nan

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from polytask.config.fields import values_of
 from polytask.supervised.config import LOSSES, TrainConfig
 from polytask.supervised.schema import SCHEMA, task_facts
 from polytask.tasks.relevance import within
+from polytask.training import kinds
 from polytask.training.arguments import Asked, Common, asked, parse, value_of
 from polytask.training.kinds import Kind, Measured, Options
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from polytask.supervised.trainer import SupervisedTrainer
 
 PREFIX = "problems/"
-FROM_DATA = "a run from data is measured on its test data: leave --episodes, --seed and --video out"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,13 +57,10 @@ def kind_of(resolve: "Callable[[TrainConfig], Problem]") -> Kind:
         return load(run)
 
     def measure(run: Path, options: Options) -> Measured:
-        if options != Options():
-            raise ValueError(FROM_DATA)
-        from polytask.runs.folder import RunFolder
         from polytask.supervised import show, testing
-        from polytask.training import kinds
 
-        tested = testing.measure_run(run, resolve(kinds.config_of(RunFolder(run).read_config())))
+        kinds.data_only(options)
+        tested = testing.measure_run(run, resolve(kinds.config_at(run)))
         return Measured(show.measured(tested), testing.to_json(tested))
 
     return Kind(
@@ -90,18 +88,16 @@ def _by_name(config: TrainConfig) -> "Problem":
 
 
 def _parse(arguments: Sequence[str]) -> Asked:
-    from polytask.problems import decision_names, settings
+    from polytask.problems import DECISION_LOSSES, DECISIONS, settings
 
     name = next(argument for argument in arguments if argument.startswith(PREFIX))
     loss = value_of(arguments, "--loss", "")
-    if loss in ("two-stage", "dfl", "dfl+mse", "lodl", "spo+", "taskmet"):
+    if loss in DECISION_LOSSES:
         raise ValueError(
             f"--loss {loss} learns from decisions, and {name} ends in none: it takes {', '.join(LOSSES.names())}. "
-            f"Problems that end in one: {', '.join(PREFIX + known for known in decision_names())}"
+            f"Problems that end in one: {', '.join(PREFIX + known for known in DECISIONS)}"
         )
-    usual = settings(name)
-    default = Arguments(**{field.name: getattr(usual, field.name) for field in dataclasses.fields(usual)})
-    given = parse(Arguments, arguments, default)
+    given = parse(Arguments, arguments, Arguments(**values_of(settings(name))))
     if given.epochs is None:
         return asked(given, TrainConfig)
     if given.epochs < 1:

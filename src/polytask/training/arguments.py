@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import tyro
 
-from polytask.config.fields import helps
+from polytask.config.fields import helps, values_of
 from polytask.training import kinds
 from polytask.training.config import RunConfig
 
@@ -48,8 +48,7 @@ def asked(given: Any, kind: type[RunConfig], **changes: Any) -> Asked:
     """What a form, which is a `Common` and a configuration of `kind`, asks for. Raises ValueError for seeds below 1."""
     if given.seeds < 1:
         raise ValueError(f"--seeds is a count of at least 1, not {given.seeds}")
-    values = {one.name: getattr(given, one.name) for one in dataclasses.fields(kind)}
-    return Asked(kind(**{**values, **changes}), given.run, given.seeds, given.groups)
+    return Asked(kind(**{**values_of(given, kind), **changes}), given.run, given.seeds, given.groups)
 
 
 def resumed(config: RunConfig, arguments: Sequence[str]) -> RunConfig:

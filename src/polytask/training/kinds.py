@@ -1,6 +1,5 @@
 """The table of kinds of training: the only place that knows which there are."""
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -75,36 +74,23 @@ KINDS: Table[Kind] = Table(
     type=Kind,
 )
 """The kinds by name; another package's entry is NAME = "module:attribute", of a `Kind`."""
-_registered: dict[str, Kind] = {}
-
-
-def register(kind: Kind) -> None:
-    """Adds a kind for this process; other packages use the entry point. Raises ValueError if the name is taken."""
-    if kind.name in names():
-        raise ValueError(f"there is already a kind of training called '{kind.name}'; choose another name")
-    _registered[kind.name] = kind
 
 
 def names() -> tuple[str, ...]:
     """The kinds that there are, in the order in which they are asked whether they accept a command: online is last,
     since it takes what no other does."""
     others = [name for name in KINDS.names() if name not in KINDS.built_in]
-    return (*_registered, *others, *KINDS.built_in)
-
-
-def find(name: str) -> Kind:
-    """The kind of that name. Raises ValueError with the nearest names."""
-    return _registered[name] if name in _registered else KINDS[name]
+    return (*others, *KINDS.built_in)
 
 
 def asked(arguments: Sequence[str]) -> Kind:
     """The kind that `polytask train ARGUMENTS` is for."""
-    return next(kind for name in names() if (kind := find(name)).accepts(arguments))
+    return next(kind for name in names() if (kind := KINDS[name]).accepts(arguments))
 
 
 def kind_for(config: RunConfig) -> Kind:
     """The kind whose configuration this is."""
-    found = [kind for name in names() if type(config) is (kind := find(name)).config]
+    found = [kind for name in names() if type(config) is (kind := KINDS[name]).config]
     if not found:
         raise TypeError(f"{type(config).__name__} is the configuration of no kind of training that is registered")
     return found[0]
@@ -112,15 +98,20 @@ def kind_for(config: RunConfig) -> Kind:
 
 def kind_of(content: Mapping[str, Any]) -> Kind:
     """The kind of a run, by its config.json. Raises ValueError for one that is not installed."""
-    return find(str(upgrade_config(dict(content))["kind"]))
+    return KINDS[str(upgrade_config(dict(content))["kind"])]
 
 
 def config_of(content: Mapping[str, Any]) -> Any:
     """The configuration of a run, by its config.json. Raises ValueError naming fields that are not known."""
     content = upgrade_config(dict(content))
-    kind = find(str(content["kind"]))
+    kind = KINDS[str(content["kind"])]
     beside = ("kind", GROUPED, *kind.facts)
     return from_json(kind.config, {name: value for name, value in content.items() if name not in beside})
+
+
+def config_at(run: Path) -> Any:
+    """The configuration of the run in a folder. Raises RunFolderError if it holds none, and as `config_of`."""
+    return config_of(RunFolder(run).read_config())
 
 
 def completed(content: dict[str, Any]) -> dict[str, Any]:
@@ -130,7 +121,7 @@ def completed(content: dict[str, Any]) -> dict[str, Any]:
             "this run was written by an older polytask: it can be reported, evaluated and loaded, but not "
             "resumed; finish it with the version in its provenance.json, or train into another folder with --run"
         )
-    kind = find(str(content["kind"]))
+    kind = KINDS[str(content["kind"])]
     facts = {name: content[name] for name in (*kind.facts, GROUPED) if name in content}
     return content_of(kind.name, config_of(content), facts)
 
@@ -156,6 +147,7 @@ def load(run: Path | str, **options: Any) -> Any:
     return kind_of(RunFolder(folder).read_config()).load(path, **options)
 
 
-def fields_of(config: RunConfig, source: Any = None) -> dict[str, Any]:
-    """The fields of a configuration, with their values there or in `source`."""
-    return {one.name: getattr(source or config, one.name) for one in dataclasses.fields(config)}
+def data_only(options: Options) -> None:
+    """Raises ValueError for options that are of simulators, where a run is measured on its test data."""
+    if options != Options():
+        raise ValueError("a run from data is measured on its test data: leave --episodes, --seed and --video out")

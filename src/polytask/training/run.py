@@ -60,7 +60,7 @@ def run(trainer: Trainer, runs: Mapping[int, Path]) -> bool:
             stack.enter_context(make_loggers(path, content, config.tensorboard, config.wandb, step if found else None))
             for path, content in zip(paths, contents, strict=True)
         ]
-        return _Loop(trainer, folders, loggers, progress).run(stack)
+        return _Loop(trainer, tuple(runs), folders, loggers, progress).run(stack)
 
 
 class _Loop:
@@ -69,12 +69,13 @@ class _Loop:
     def __init__(
         self,
         trainer: Trainer,
+        seeds: Sequence[int],
         folders: Sequence[RunFolder],
         loggers: Sequence[Loggers],
         progress: Progress,
     ) -> None:
         self.trainer, self.config, self.folders, self.loggers = trainer, trainer.config, folders, loggers
-        self.progress = progress
+        self.seeds, self.progress = seeds, progress
         self.evaluations: list[list[dict[str, Any]]] = [folder.read_evaluations() for folder in folders]
         self.started = self.logged = self.saved = self.looked = trainer.step
         self.mark = (time.monotonic(), trainer.step)
@@ -199,8 +200,8 @@ class _Loop:
 
     def faults(self) -> list[tuple[int, str]]:
         """The seeds in which something is not finite, and what."""
-        found = self.trainer.faults()
-        return [(index, text) for index, text in enumerate(found) if text is not None]
+        found = zip(self.seeds, self.trainer.faults(), strict=True)
+        return [(seed, text) for seed, text in found if text is not None]
 
     def note_early_end(self) -> None:
         """The figures of a seed that ended early hold to the last step, since what was chosen stays chosen."""
