@@ -1,14 +1,14 @@
 """Any model, any float type, any form of losses: what people hand to a combiner."""
 
-import subprocess
-import sys
+from functools import partial
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import pytest
 
-from polytask.combine import combined_gradient, make_combiner
+from polytask.combine import COMBINERS, combined_gradient, make_combiner, representation_gradient
+from polytask.combine.optax_face import as_optax
 
 NAMES = ("sum", "mean", "pcgrad", "mgda", "cagrad", "nash_mtl", "fairgrad", "upgrad", "graddrop", "famo")
 
@@ -33,7 +33,7 @@ def losses(model):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("dtype", [pytest.param(jnp.float32, marks=pytest.mark.slow), jnp.bfloat16])
 def test_a_model_with_leaves_that_are_no_floats_gets_a_gradient_of_its_own_types(name, dtype):
     params, combiner = model(dtype), make_combiner(name)
     found = combined_gradient(combiner, losses, params, combiner.init(params, 2), key=jax.random.key(1))
@@ -63,19 +63,58 @@ def test_losses_of_another_form_are_answered_in_one_sentence():
             combined_gradient(combiner, wrong, params, combiner.init(params, 2), key=jax.random.key(1))
 
 
+def descend(params, gradient):
+    return jax.tree.map(lambda x, y: x - 0.1 * y, params, gradient)
+
+
 def test_float64_gives_float64():
-    """In a process of its own: the type of numbers is decided once."""
-    code = (
-        "import jax; jax.config.update('jax_enable_x64', True)\n"
-        "import warnings; warnings.simplefilter('error')\n"
-        "import jax.numpy as jnp\n"
-        "from polytask.combine import combined_gradient, make_combiner\n"
-        "p = {'w': jnp.arange(3.0)}\n"
-        "f = lambda p: (jnp.stack([p['w'].sum() ** 2 + 1, ((p['w'] - 1) ** 2).sum() + 1]), None)\n"
-        f"for name in {NAMES}:\n"
-        "    c = make_combiner(name)\n"
-        "    g = combined_gradient(c, f, p, c.init(p, 2), key=jax.random.key(0)).gradient['w']\n"
-        "    assert g.dtype == jnp.float64 and bool(jnp.isfinite(g).all()), name\n"
+    """A promotion or an unsafe scatter, which are errors here, shows when a method is traced."""
+    with jax.enable_x64(True):
+        params, key = {"w": jnp.arange(3.0)}, jax.random.key(0)
+
+        def losses(params):
+            return jnp.stack([params["w"].sum() ** 2 + 1, jnp.square(params["w"] - 1).sum() + 1])
+
+        for name in COMBINERS:
+            combiner = make_combiner(name + {"constant": ":weights=1,2", "dwa": ":period=2"}.get(name, ""))
+            state = combiner.init(params, 2)
+            run = partial(combined_gradient, combiner, losses, key=key, step=descend)
+            found = jax.eval_shape(lambda params, state, run=run: run(params, state).gradient["w"], params, state)
+            assert found.dtype == jnp.float64, name
+
+
+def stacked(params):
+    """Gradients of two tasks as optax's aggregators take them; what is trained has a leading task axis."""
+    return jax.tree.map(lambda x: jnp.stack([x, -0.5 * x]) if eqx.is_inexact_array(x) else x, params)
+
+
+@pytest.mark.parametrize("name", ["pcgrad", "db_mtl", "graddrop"])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_an_optax_aggregator_takes_such_models_too(name, dtype):
+    params = model(dtype)
+    aggregator = as_optax(make_combiner(name), 2, jax.random.key(0))
+    gradients = jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, stacked(params))
+    gradient, _ = aggregator.update(gradients, aggregator.init(params), losses=jnp.ones(2))
+    given, trained = (jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array)) for tree in (gradient, params))
+    assert [(g.shape, g.dtype) for g in given] == [(p.shape, p.dtype) for p in trained]
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_so_does_the_gradient_by_a_representation(dtype):
+    trunk, heads = model(dtype), model(dtype)
+    x = jnp.ones(3, dtype)
+
+    def represent(trunk):
+        return {"z": trunk.network(x), "order": trunk.order}
+
+    def head_losses(params):
+        heads, z = params
+        return jnp.square(z["z"][z["order"]] * heads.network.layers[0].weight.ravel()[:2]) + x[0], None
+
+    combiner = make_combiner("mgda")
+    found = representation_gradient(
+        combiner, represent, head_losses, trunk, heads, combiner.init(trunk, 2), key=jax.random.key(0)
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert found.returncode == 0, found.stderr
+    given = jax.tree.leaves(found.gradient)
+    trained = jax.tree.leaves(eqx.filter((trunk, heads), eqx.is_inexact_array))
+    assert [(g.shape, g.dtype) for g in given] == [(p.shape, p.dtype) for p in trained]

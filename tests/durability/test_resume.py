@@ -18,7 +18,7 @@ from polytask.runs.storage import TEMPORARY
 from polytask.training.start import train
 
 PROBES = ("gym/tests.learning.probes:up", "gym/tests.learning.probes:truncates")
-SMALL = BRCConfig(critic_width=8, actor_width=8, batch_size=8, bins=11)
+SMALL = BRCConfig(critic_width=8, critic_depth=1, actor_width=8, batch_size=8, bins=11)
 
 
 def config(**changes):

@@ -27,15 +27,16 @@ def init(sources: int, tasks: int) -> Averages:
 
 def observe(averages: Averages, matrix: Float[Array, "sources tasks"]) -> Averages:
     """Takes one measurement (Welford's update); entries that are not finite were not measured."""
+    matrix = matrix.astype(averages.mean.dtype)
     known = jnp.isfinite(matrix)
     count = averages.times + known.astype(jnp.int32)
     value = jnp.where(known, matrix, averages.mean)
     change = value - averages.mean
-    mean = averages.mean + change / jnp.maximum(count, 1).astype(float)
+    mean = averages.mean + change / jnp.maximum(count, 1).astype(matrix.dtype)
     return Averages(count, mean, averages.squares + change * (value - mean))
 
 
 def variance(averages: Averages) -> Float[Array, "sources tasks"]:
     """The sample variance of single measurements; NaN where there are fewer than two."""
-    count = averages.times.astype(float)
+    count = averages.times.astype(averages.mean.dtype)
     return jnp.where(averages.times > 1, averages.squares / jnp.maximum(count - 1, 1.0), jnp.nan)

@@ -31,7 +31,7 @@ def follow(average: PolicyAverage, state: Any, window: Float[Array, ""]) -> Poli
     steps = average.steps + 1
     rate = jnp.maximum(1 / window, 1 / steps.astype(jnp.float32))
     before, now = (average.actor, average.conditioning), (state.actor, state.critic.conditioning)
-    return PolicyAverage(steps, *jax.tree.map(lambda a, x: a + rate * (x - a), before, now))
+    return PolicyAverage(steps, *jax.tree.map(lambda a, x: a + rate.astype(a.dtype) * (x - a), before, now))
 
 
 def acting(state: Any, average: PolicyAverage | None) -> Any:

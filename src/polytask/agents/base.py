@@ -46,6 +46,12 @@ def task_facts(
     return TaskFacts(mask, jnp.asarray(tasks.discounts), entropy_per_dimension * mask.sum(axis=1), weights)
 
 
+def in_type_of(params: Any, tree: Any) -> Any:
+    """A tree with its floats in the type of the parameters, in which an agent computes."""
+    dtype = next(leaf.dtype for leaf in jax.tree.leaves(params) if eqx.is_inexact_array(leaf))
+    return jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.inexact) else x, tree)
+
+
 def sample_actions(
     actor: GaussianActor,
     observations: Float[Array, "batch observation"],
@@ -79,7 +85,7 @@ def diagnose_tasks(
 
     def one(inputs: tuple[Batch, Array]) -> dict[str, Array]:
         batch, task_key = inputs
-        noise = jax.random.normal(task_key, (2, *batch.actions.shape))
+        noise = jax.random.normal(task_key, (2, *batch.actions.shape), batch.actions.dtype)
         loss, critic_grads = jax.value_and_grad(critic_loss)(state.critic, batch, noise[0])
         (_, (log_probs, q)), actor_grads = jax.value_and_grad(actor_loss, has_aux=True)(state.actor, batch, noise[1])
         return {
@@ -108,7 +114,10 @@ class Method(NamedTuple):
 
 
 class Agent:
-    """One policy for T tasks. The state is a pytree of arrays; every method is a pure function of its arguments."""
+    """One policy for T tasks. The state is a pytree of arrays; every method is a pure function of its arguments.
+
+    It computes in the float type of its parameters: JAX's own, or what a person has cast the state to.
+    """
 
     def __init__(self, method: Method, config: Any, tasks: TaskSet, mesh: Mesh | None = None) -> None:
         self.config, self.tasks, self._method, self._mesh = config, tasks, method, mesh
@@ -256,13 +265,15 @@ class Agent:
         return state, metrics
 
     def _act_now(self, actor, conditioning, observations, task_ids, key):
+        observations, mask = in_type_of(actor, (observations, self.facts.action_mask[task_ids]))
         mean, log_std = actor(observations, conditioning(task_ids), task_ids)
-        noise = 0.0 if key is None else jnp.exp(log_std) * jax.random.normal(key, mean.shape)
-        return jnp.tanh(mean + noise) * self.facts.action_mask[task_ids]
+        noise = 0.0 if key is None else jnp.exp(log_std) * jax.random.normal(key, mean.shape, mean.dtype)
+        return jnp.tanh(mean + noise) * mask
 
     def _values_now(self, state, observations, task_ids, return_bound, key):
-        features, mask = state.critic.conditioning(task_ids), self.facts.action_mask[task_ids]
-        noise = jax.random.normal(key, mask.shape)
+        facts, observations, return_bound = in_type_of(state.actor, (self.facts, observations, return_bound))
+        features, mask = state.critic.conditioning(task_ids), facts.action_mask[task_ids]
+        noise = jax.random.normal(key, mask.shape, mask.dtype)
         actions, _ = sample_actions(state.actor, observations, features, task_ids, mask, noise)
         outputs = state.critic(observations, actions, task_ids)
-        return self._method.values(self.config, self.facts, state, outputs, task_ids, return_bound)
+        return self._method.values(self.config, facts, state, outputs, task_ids, return_bound)

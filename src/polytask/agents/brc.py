@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from polytask.agents.base import Method, TaskFacts, diagnose_tasks, polyak, sample_actions
+from polytask.agents.base import Method, TaskFacts, diagnose_tasks, in_type_of, polyak, sample_actions
 from polytask.agents.combining import combined_or_mean, make_combiners, named
 from polytask.agents.config import BRCConfig
 from polytask.agents.relations import Relations, observe_part
@@ -88,7 +88,7 @@ def init(config: BRCConfig, tasks: TaskSet, key: PRNGKeyArray) -> BRCState:
     critic = CriticEnsemble(config.ensemble, conditioning, make_member, key=key_critic)
     sizes = (observations, conditioning.dim, config.actor_width, config.actor_depth)
     actor = GaussianActor(make_trunk(config.trunk, *sizes, key=key_actor), actions, heads, key=key_heads)
-    log_temperature = jnp.log(jnp.float32(config.initial_temperature))
+    log_temperature = jnp.log(jnp.array(config.initial_temperature, float))
     optimisers, combiners = make_optimisers(config), make_combiners(config)
     return BRCState(
         actor=actor,
@@ -306,11 +306,12 @@ def update(
 
     Rewards are scaled once, with the temperature at the beginning, as in the official code.
     """
+    facts, batches, return_bound = in_type_of(state.actor, (facts, batches, return_bound))
     batches, _ = scaled(config, facts, state, batches, return_bound)
 
     def one(state: BRCState, inputs: tuple[Batch, Array]) -> tuple[BRCState, dict[str, Array]]:
         batch, step_key = inputs
-        noise = jax.random.normal(step_key, (2, *batch.actions.shape))
+        noise = jax.random.normal(step_key, (2, *batch.actions.shape), batch.actions.dtype)
         key_critic, key_actor = jax.random.split(jax.random.fold_in(step_key, 1))
         state, critic = critic_step(config, facts, state, batch, noise[0], key_critic)
         state, actor = actor_step(config, facts, state, batch, noise[1], key_actor)
@@ -329,6 +330,7 @@ def diagnose(
     key: PRNGKeyArray,
 ) -> dict[str, Float[Array, " tasks"]]:
     """Per-task losses, entropy, value and gradient norms; `batches` has shape (tasks, batch, ...)."""
+    facts, batches, return_bound = in_type_of(state.actor, (facts, batches, return_bound))
     batches, scale = scaled(config, facts, state, batches, return_bound)
 
     metrics = diagnose_tasks(
@@ -356,8 +358,9 @@ def relate(
 
     Targets are those of the moment, and the actor's losses are under the critics of the moment.
     """
+    facts, batches, return_bound = in_type_of(state.actor, (facts, batches, return_bound))
     batches, _ = scaled(config, facts, state, batches, return_bound)
-    noise = jax.random.normal(key, (2, *batches.actions.shape))
+    noise = jax.random.normal(key, (2, *batches.actions.shape), batches.actions.dtype)
     targets = jax.lax.map(lambda x: critic_target(config, facts, state, *x), (batches, noise[0]))
     network = make_optimisers(config).network
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from polytask.agents.base import Method, TaskFacts, diagnose_tasks, polyak, sample_actions
+from polytask.agents.base import Method, TaskFacts, diagnose_tasks, in_type_of, polyak, sample_actions
 from polytask.agents.config import SACConfig
 from polytask.losses import optimiser_step, soft_policy_loss, soft_td_target, temperature_loss
 from polytask.networks import CriticEnsemble, GaussianActor, NoTaskFeatures, TaskHead, make_trunk
@@ -53,7 +53,7 @@ def init(config: SACConfig, tasks: TaskSet, key: PRNGKeyArray) -> SACState:
     critic = CriticEnsemble(2, conditioning, make_member, key=key_critic)
     trunk = make_trunk(config.trunk, observations, conditioning.dim, config.width, config.depth, key=key_actor)
     actor = GaussianActor(trunk, actions, count, key=key_heads)
-    log_temperature = jnp.full(count, jnp.log(jnp.float32(config.initial_temperature)))
+    log_temperature = jnp.log(jnp.full(count, config.initial_temperature, float))
     adam = optax.adam(config.learning_rate)
     return SACState(
         actor=actor,
@@ -110,7 +110,7 @@ def _update_one(
     config: SACConfig, facts: TaskFacts, state: SACState, inputs: tuple[Batch, Array]
 ) -> tuple[SACState, dict[str, Array]]:
     batch, key = inputs
-    noise = jax.random.normal(key, (2, *batch.actions.shape))
+    noise = jax.random.normal(key, (2, *batch.actions.shape), batch.actions.dtype)
     adam = optax.adam(config.learning_rate)
 
     c_loss, grads = jax.value_and_grad(lambda c: critic_loss(config, facts, c, state, batch, noise[0]))(state.critic)
@@ -151,6 +151,7 @@ def update(
     key: PRNGKeyArray,
 ) -> tuple[SACState, dict[str, Float[Array, ""]]]:
     """A gradient step for each batch along the leading axis. `return_bound` is not used: rewards stay raw."""
+    facts, batches = in_type_of(state.actor, (facts, batches))
     keys = jax.random.split(key, batches.rewards.shape[0])
     state, metrics = jax.lax.scan(partial(_update_one, config, facts), state, (batches, keys))
     return state, jax.tree.map(lambda m: m[-1], metrics)
@@ -165,6 +166,7 @@ def diagnose(
     key: PRNGKeyArray,
 ) -> dict[str, Float[Array, " tasks"]]:
     """Per-task losses, entropy, value and gradient norms; `batches` has shape (tasks, batch, ...)."""
+    facts, batches = in_type_of(state.actor, (facts, batches))
     metrics = diagnose_tasks(
         state,
         batches,

@@ -56,7 +56,7 @@ class CriticEnsemble(eqx.Module):
         actions: Float[Array, "batch action"],
         task_ids: Int[Array, " batch"],
     ) -> Float[Array, "members batch outputs"]:
-        features = self.conditioning(task_ids)
+        features = self.conditioning(task_ids).astype(observations.dtype)
         x = jnp.concatenate([observations, actions, features], axis=-1)
         # A copy for each, which XLA may not see through: of one input it would make one product for all first layers,
         # and turn that product and its gradient round, which takes 5 % of an update. It is one array for the same

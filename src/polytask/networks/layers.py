@@ -16,7 +16,7 @@ class Dense(eqx.Module):
     bias: Float[Array, " outputs"]
 
     def __init__(self, inputs: int, outputs: int, *, key: PRNGKeyArray, scale: float = math.sqrt(2)) -> None:
-        self.kernel = jax.nn.initializers.orthogonal(scale)(key, (inputs, outputs), jnp.float32)
+        self.kernel = jax.nn.initializers.orthogonal(scale)(key, (inputs, outputs))
         self.bias = jnp.zeros(outputs)
 
     def __call__(self, x: Float[Array, "batch inputs"]) -> Float[Array, "batch outputs"]:

@@ -30,4 +30,4 @@ def joined(
     inputs: Float[Array, "batch inputs"], task_features: Float[Array, "batch task_features"]
 ) -> Float[Array, "batch both"]:
     """Inputs with the task's features behind them."""
-    return jnp.concatenate([inputs, task_features], axis=-1)
+    return jnp.concatenate([inputs, task_features.astype(inputs.dtype)], axis=-1)
