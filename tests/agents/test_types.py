@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from polytask.agents import averaging
+from polytask.agents.affinity import fresh_averages
 from polytask.agents.factory import make_agent
-from polytask.agents.relations import fresh_relations
 from tests.agents.cases import BRC, SAC, TASKS, both_tasks, make_batches
 
 BOUND = np.array([2.0, 3.0], np.float32)
@@ -51,8 +51,8 @@ def check(config, dtype):
     assert valued.dtype == dtype
     average = averaging.start(state)
     assert types(jax.eval_shape(averaging.follow, average, state, jnp.float32(3))) == types(average)
-    if agent.relates:
-        jax.eval_shape(agent.relate, state, each, BOUND, key, fresh_relations(2))
+    if agent.measures_affinity:
+        jax.eval_shape(agent.measure_affinity, state, each, BOUND, key, fresh_averages(2))
 
 
 @pytest.mark.parametrize("name", CONFIGS)

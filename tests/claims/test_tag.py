@@ -1,4 +1,4 @@
-"""TAG: the published groupings, and how a table of trainings is read."""
+"""TAG: the published groupings, and how a table of training runs is read."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Claims on agents: the plan of their trainings, and what is made of their results."""
+"""Claims on agents: the plan of their training runs, and what is made of their results."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,6 @@
 """A good grouping of many tasks, and how much better another one could be: mixed-integer programmes (HiGHS).
 
-Where 2^tasks blocks are too many for `search`, its column generation goes on with groups that a hill climb finds. The
+Where 2^tasks blocks are too many for `search`, its column generation continues with groups that a hill climb finds. The
 best grouping among all groups met on the way is a mixed-integer programme. What no grouping can beat comes from another
 one, which knows only the groups' sizes: in a group of m, a task gets at most the mean of its m - 1 best sources.
 """

@@ -12,9 +12,9 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from polytask.agents import averaging
+from polytask.agents.affinity import AffinityAverages
 from polytask.agents.averaging import PolicyAverage
 from polytask.agents.mesh import check_width, split_batches, state_shardings
-from polytask.agents.relations import Relations
 from polytask.losses import masked_tanh_normal
 from polytask.networks import GaussianActor, TaskEmbedding
 from polytask.replay.batch import Batch
@@ -110,7 +110,7 @@ class Method(NamedTuple):
     update: Callable[..., Any]
     diagnose: Callable[..., Any]
     values: Callable[..., Float[Array, " batch"]]
-    relate: Callable[..., Relations] | None = None
+    measure_affinity: Callable[..., AffinityAverages] | None = None
 
 
 class Agent:
@@ -131,7 +131,9 @@ class Agent:
             check_width(mesh, config.critic_width)
         self._update = jax.jit(self._update_now, donate_argnums=0)
         self._diagnose = jax.jit(partial(method.diagnose, config, self.facts))
-        self._relate = method.relate and jax.jit(partial(method.relate, config, self.facts))
+        self._measure_affinity = method.measure_affinity and jax.jit(
+            partial(method.measure_affinity, config, self.facts)
+        )
         self._act = jax.jit(self._act_now)
         self._follow = jax.jit(averaging.follow)
         self._values = jax.jit(self._values_now)
@@ -237,19 +239,24 @@ class Agent:
         return self._diagnose(state, batches, return_bound, key)
 
     @property
-    def relates(self) -> bool:
-        """Whether `relate` can be."""
-        return self._relate is not None
+    def measures_affinity(self) -> bool:
+        """Whether this kind of agent has a `measure_affinity`."""
+        return self._measure_affinity is not None
 
-    def relate(
-        self, state: Any, batches: Batch, return_bound: Float[Any, " tasks"], key: PRNGKeyArray, relations: Relations
-    ) -> Relations:
-        """Takes one measurement of what a step on each task does to each into `relations`; batches as in `diagnose`.
+    def measure_affinity(
+        self,
+        state: Any,
+        batches: Batch,
+        return_bound: Float[Any, " tasks"],
+        key: PRNGKeyArray,
+        averages: AffinityAverages,
+    ) -> AffinityAverages:
+        """Takes one measurement of what a step on each task does to each into `averages`; batches as in `diagnose`.
 
-        Only where `relates`.
+        Only where `measures_affinity`.
         """
-        assert self._relate is not None
-        return self._relate(state, batches, return_bound, key, relations)
+        assert self._measure_affinity is not None
+        return self._measure_affinity(state, batches, return_bound, key, averages)
 
     def embeddings(self, state: Any) -> Float[Array, "tasks dim"] | None:
         """The tasks' feature vectors as the networks see them, or None if the agent learns none."""

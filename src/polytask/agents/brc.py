@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from polytask.agents.affinity import AffinityAverages, observe_part
 from polytask.agents.base import Method, TaskFacts, diagnose_tasks, in_type_of, polyak, sample_actions
 from polytask.agents.combining import combined_or_mean, make_combiners, named
 from polytask.agents.config import BRCConfig
-from polytask.agents.relations import Relations, observe_part
 from polytask.losses import (
     categorical_td_target,
     cross_entropy,
@@ -113,7 +113,7 @@ def reward_scale(
 ) -> Float[Array, " tasks"]:
     """What a task's raw reward is multiplied by: v_max / (return_bound + lambda).
 
-    lambda makes room for the entropy bonus: -alpha H_target / (2 (1 - gamma)) in the code; with
+    lambda is the headroom for the entropy bonus: -alpha H_target / (2 (1 - gamma)) in the code; with
     `entropy_correction="empirical"` alpha |H| / (1 - gamma), H the task's running entropy. (The paper writes H; the
     absolute value, ours, keeps the denominator positive once the policy's entropy is negative.) Zero while
     `return_bound` is infinite.
@@ -122,11 +122,11 @@ def reward_scale(
         return jnp.ones_like(return_bound)
     temperature = jnp.exp(log_temperature)
     if config.entropy_correction == "target":
-        room = -temperature * facts.target_entropy / (2 * (1 - facts.discount))
+        headroom = -temperature * facts.target_entropy / (2 * (1 - facts.discount))
     else:
-        room = temperature * jnp.abs(task_entropy) / (1 - facts.discount)
+        headroom = temperature * jnp.abs(task_entropy) / (1 - facts.discount)
     # A task that has never given a reward, under a temperature near zero, must not divide by zero.
-    return config.v_max / jnp.maximum(return_bound + room, 1e-8)
+    return config.v_max / jnp.maximum(return_bound + headroom, 1e-8)
 
 
 def _q(config: BRCConfig, outputs: Float[Array, "members batch outputs"]) -> Float[Array, " batch"]:
@@ -204,7 +204,7 @@ def critic_step(
         return optimiser_step(optimiser, critic, gradient, state.critic_optimiser)[0]
 
     inputs = (batch, critic_target(config, facts, state, batch, noise))
-    loss, _, gradient, combiner, told = combined_or_mean(
+    loss, _, gradient, combiner, info = combined_or_mean(
         loss_fn,
         state.critic,
         inputs,
@@ -223,7 +223,7 @@ def critic_step(
             critic_combiner=combiner,
             target_critic=polyak(critic, state.target_critic, config.tau),
         ),
-        {"critic_loss": loss, **named("critic", told)},
+        {"critic_loss": loss, **named("critic", info)},
     )
 
 
@@ -241,7 +241,7 @@ def actor_step(
     def step(actor: GaussianActor, gradient: GaussianActor) -> GaussianActor:
         return optimiser_step(optimisers.network, actor, gradient, state.actor_optimiser)[0]
 
-    loss, (log_probs, q), gradient, combiner, told = combined_or_mean(
+    loss, (log_probs, q), gradient, combiner, info = combined_or_mean(
         lambda actor, inputs: actor_loss(config, facts, actor, state, *inputs),
         state.actor,
         (batch, noise),
@@ -262,7 +262,7 @@ def actor_step(
     if config.entropy_correction == "empirical":
         task_entropy = _running_entropy(task_entropy, batch.task_ids, -log_probs)
     metrics = {"actor_loss": loss, "entropy": entropy, "q_mean": q.mean(), "temperature": jnp.exp(log_temperature)}
-    metrics |= named("actor", told)
+    metrics |= named("actor", info)
     return (
         dataclasses.replace(
             state,
@@ -345,15 +345,15 @@ def diagnose(
     return {**metrics, "reward_scale": scale}
 
 
-def relate(
+def measure_affinity(
     config: BRCConfig,
     facts: TaskFacts,
     state: BRCState,
     batches: Batch,
     return_bound: Float[Array, " tasks"],
     key: PRNGKeyArray,
-    relations: Relations,
-) -> Relations:
+    averages: AffinityAverages,
+) -> AffinityAverages:
     """What a step on each task's critic loss does to each, and the same of the actor's; `batches` as in `diagnose`.
 
     Targets are those of the moment, and the actor's losses are under the critics of the moment.
@@ -373,8 +373,8 @@ def relate(
     critic = (state.critic, (batches, targets), network, state.critic_optimiser)
     actor = (state.actor, (batches, noise[1]), network, state.actor_optimiser)
     return {
-        "critic": observe_part("critic", relations, of_critic, *critic),
-        "actor": observe_part("actor", relations, of_actor, *actor),
+        "critic": observe_part("critic", averages, of_critic, *critic),
+        "actor": observe_part("actor", averages, of_actor, *actor),
     }
 
 
@@ -391,4 +391,4 @@ def values(
     return jnp.where(scale > 0, _q(config, outputs) / jnp.where(scale > 0, scale, 1.0), 0.0)
 
 
-METHOD = Method(ENTROPY_PER_DIMENSION, init, update, diagnose, values, relate)
+METHOD = Method(ENTROPY_PER_DIMENSION, init, update, diagnose, values, measure_affinity)

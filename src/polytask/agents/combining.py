@@ -73,7 +73,7 @@ def combined_or_mean(
     return combined.losses.mean(), aux, combined.gradient, state, dict(combined.info)
 
 
-def named(part: str, told: dict[str, Any]) -> dict[str, Any]:
+def named(part: str, info: dict[str, Any]) -> dict[str, Any]:
     """What a combiner tells, as metrics of a part: "critic_weight" by task, "critic_residual", ..."""
     names = {"weights": "weight"}
-    return {f"{part}_{names.get(name, name)}": value.astype(jnp.float32) for name, value in told.items()}
+    return {f"{part}_{names.get(name, name)}": value.astype(jnp.float32) for name, value in info.items()}

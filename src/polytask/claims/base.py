@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 Verdict = Literal["holds", "does not hold", "no difference seen", "mixed"]
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 """Tells a person how far a run has come, a short line at a time."""
 
 
@@ -52,7 +52,7 @@ class Finding:
 class Claim:
     """One statement of a paper.
 
-    - `run(full, output, say)`: checks it, in minutes or in full. What a long run needs to go on where it was
+    - `run(full, output, log)`: checks it, in minutes or in full. What a long run needs to go on where it was
       interrupted it keeps below the folder `output`.
     - `fast`, `full`: what the two modes do and how long they take, such as "two seeds, 30 s".
     """
@@ -60,7 +60,7 @@ class Claim:
     name: str
     paper: str
     statement: str
-    run: Callable[[bool, Path, Say], Finding]
+    run: Callable[[bool, Path, Log], Finding]
     fast: str
     full: str
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from polytask.claims.base import Claim, Finding, Row, Say, Verdict
+from polytask.claims.base import Claim, Finding, Log, Row, Verdict
 from polytask.claims.intervals import over_seeds
-from polytask.claims.trainings import small, train_once
+from polytask.claims.training_runs import small, train_once
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,8 +49,8 @@ def conflict_rate(run: Path) -> tuple[Float[np.ndarray, " periods"], float]:
     return np.array(periods), float(conflict_rates(pool(wanted, "conflict", "critic")).mean())
 
 
-def run(full: bool, output: Path, say: Say) -> Finding:
-    """A training for each width and seed, in a folder that a later run goes on with; then their rates."""
+def run(full: bool, output: Path, log: Log) -> Finding:
+    """A training for each width and seed, in a folder that a later run continues; then their rates."""
     widths, seeds = (WIDTHS, SEEDS) if full else (FAST_WIDTHS, range(1))
     folder = output / f"{CLAIM.name}-{'full' if full else 'fast'}"
     found: Rates = {width: [] for width in widths}
@@ -59,7 +59,7 @@ def run(full: bool, output: Path, say: Say) -> Finding:
             place = folder / f"width{width}-seed{seed}"
             train_once(configuration(full, width, seed), place)
             found[width].append(conflict_rate(place))
-            say(f"width {width}, seed {seed}: {100 * found[width][-1][1]:.1f} % of pairs conflict")
+            log(f"width {width}, seed {seed}: {100 * found[width][-1][1]:.1f} % of pairs conflict")
     return finding(found)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from polytask.claims.base import Claim, Finding, Row, Say, Verdict
+from polytask.claims.base import Claim, Finding, Log, Row, Verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,7 +71,7 @@ def label(method: str, rate: float) -> str:
     return NAMES[method] if rate == 0.1 else f"{NAMES[method]}, rate {rate:g}"
 
 
-def run(full: bool, output: Path, say: Say) -> Finding:
+def run(full: bool, output: Path, log: Log) -> Finding:
     """Decision quality of every method at the published learning rate, and of DFL at a tenth of it."""
     from polytask.claims.intervals import over_seeds
     from polytask.claims.parts import Parts
@@ -86,14 +86,14 @@ def run(full: bool, output: Path, say: Say) -> Finding:
         mean = over_seeds(result["quality"])
         published = PAPER.get(method, "") if rate == 0.1 else ""
         rows.append(Row(name, mean.value, mean.low, mean.high, published, seeds))
-        say(f"{name}: {mean.value:.3f}, {(result['slope'] > 0).sum()} of {seeds} lines rise")
+        log(f"{name}: {mean.value:.3f}, {(result['slope'] > 0).sum()} of {seeds} lines rise")
     warm = by_temperature(found, ("dfl", "taskmet") if full else ("dfl",), parts, seeds, steps)
     for name, result in warm.items():
         for epsilon, quality in list(zip(TEMPERATURES, result["quality"], strict=True))[1:]:
             mean = over_seeds(quality)
             text = f"{name}, temperature {epsilon:g} (for {TEMPERATURES[0]:g})"
             rows.append(Row(text, mean.value, mean.low, mean.high, "", seeds))
-            say(f"{text}: {mean.value:.3f}")
+            log(f"{text}: {mean.value:.3f}")
     for name in ("MSE", "DFL", "TaskMet"):
         error = over_seeds(found[name]["error"])
         rows.append(Row(f"{name}: squared error", error.value, error.low, error.high, "", seeds))

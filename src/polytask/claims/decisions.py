@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from polytask.claims.base import Claim, Finding, Row, Say, Verdict
+from polytask.claims.base import Claim, Finding, Log, Row, Verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,8 +30,8 @@ def measure(problem: str, method: str, seeds: int, temperatures: tuple[float, ..
 
     found = compare(problem, method, seeds, temperatures)
     raise_problems(found.problem)
-    told = {"quality": found.quality.decision, "error": found.quality.squared_error, "residual": found.residual}
-    return {name: np.asarray(values if temperatures else values[0]) for name, values in told.items()}
+    figures = {"quality": found.quality.decision, "error": found.quality.squared_error, "residual": found.residual}
+    return {name: np.asarray(values if temperatures else values[0]) for name, values in figures.items()}
 
 
 def methods_of(problem: str, full: bool = True) -> tuple[str, ...]:
@@ -42,7 +42,7 @@ def methods_of(problem: str, full: bool = True) -> tuple[str, ...]:
     return tuple(method for method in NAMES if method not in left_out)
 
 
-def run(full: bool, output: Path, say: Say) -> Finding:
+def run(full: bool, output: Path, log: Log) -> Finding:
     """Every method on every problem; DFL and TaskMet at three temperatures where there is one."""
     from polytask.claims.intervals import over_seeds
     from polytask.claims.parts import Parts
@@ -60,7 +60,7 @@ def run(full: bool, output: Path, say: Say) -> Finding:
         mean = over_seeds(result["quality"])
         published = GAP if problem in ("web advertising", "portfolio") else ""
         rows.append(Row(f"{problem}: {NAMES[method]}", mean.value, mean.low, mean.high, published, seeds))
-        say(f"{problem}, {NAMES[method]}: {mean.value:.3f}")
+        log(f"{problem}, {NAMES[method]}: {mean.value:.3f}")
         if problem not in SMOOTHED or method not in ("dfl", "taskmet"):
             continue
         few, others = min(seeds, SMOOTHED_SEEDS), grids[problem][1:]

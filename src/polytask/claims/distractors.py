@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from polytask.claims.base import Claim, Finding, Row, Say, Verdict
+from polytask.claims.base import Claim, Finding, Log, Row, Verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,10 +45,10 @@ def measure(method: str, distractors: int, seeds: int, steps: int) -> dict[str, 
     keys = jnp.stack([random.key(seed, "distractors") for seed in range(seeds)])
     varied = {"method": method, **VARIED.get(method, {})}
     settings = Settings(distractors=distractors, steps=steps, evaluate_every=steps // 10, **varied)
-    told = jax.jit(jax.vmap(lambda key: train(settings, key)))(keys)
-    if not bool(told.finite.all()):
+    figures = jax.jit(jax.vmap(lambda key: train(settings, key)))(keys)
+    if not bool(figures.finite.all()):
         raise FloatingPointError(f"{method} with {distractors} distractors: parameters are not finite")
-    return {name: np.asarray(value) for name, value in told._asdict().items() if name != "finite"}
+    return {name: np.asarray(value) for name, value in figures._asdict().items() if name != "finite"}
 
 
 def worth(result: Result) -> np.ndarray:
@@ -72,7 +72,7 @@ def plan(full: bool) -> tuple[tuple[int, ...], int, int, tuple[tuple[str, int], 
     return counts, seeds, steps, tuple(pairs)
 
 
-def run(full: bool, output: Path, say: Say) -> Finding:
+def run(full: bool, output: Path, log: Log) -> Finding:
     """Each method at each number of distractors."""
     from polytask.claims.intervals import over_seeds
     from polytask.claims.parts import Parts
@@ -88,7 +88,7 @@ def run(full: bool, output: Path, say: Say) -> Finding:
         mean = over_seeds(worth(result))
         name = f"{NAMES[method]}, {count} distractors: return"
         rows.append(Row(name, mean.value, mean.low, mean.high, MISSING if method in COMPARED else "", seeds))
-        say(f"{name} {mean.value:.0f}")
+        log(f"{name} {mean.value:.0f}")
     for count in counts:
         if count and ("taskmet", count) in found:
             share = over_seeds(found_real(found["taskmet", count]))

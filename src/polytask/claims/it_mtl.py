@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from polytask.claims.base import Claim, Finding, Row, Say, Verdict
+from polytask.claims.base import Claim, Finding, Log, Row, Verdict
 from polytask.claims.intervals import over_seeds
 
 if TYPE_CHECKING:
@@ -61,12 +61,12 @@ def watched(combiner: "Combiner", rate: Any) -> "Combiner":
         recorded = losses * (1 - info["transference"][info["pick"]])
         taken = losses_after(gradient)
         mismatch = jnp.where(present, jnp.abs(taken / recorded - 1), 0.0).max()
-        told = {
+        info = {
             "regret": total.max() - total[info["pick"]],
             "mismatch": mismatch,
             "picked": jax.nn.one_hot(info["pick"], len(total)),
         }
-        return gradient, state, told
+        return gradient, state, info
 
     return dataclasses.replace(combiner, method=inner._replace(select=select, learning_rate=rate))
 
@@ -95,8 +95,8 @@ def train(
 
         def part(state: Any, _: None) -> tuple[Any, tuple]:
             state, found = advance(learner, state, key_train)
-            told = {name: found.metrics[name] for name in ("regret", "mismatch", "picked") if name in found.metrics}
-            return state, (found.validation.score.mean(), found.test.score.mean(), told)
+            info = {name: found.metrics[name] for name in ("regret", "mismatch", "picked") if name in found.metrics}
+            return state, (found.validation.score.mean(), found.test.score.mean(), info)
 
         evaluations = config.steps // config.eval_every
         _, found = jax.lax.scan(part, init(learner, key_init), None, length=evaluations)
@@ -104,16 +104,16 @@ def train(
 
     keys = jnp.stack([seed_key(seed) for seed in seeds])
     program = jax.jit(jax.vmap(one, in_axes=(None, 0, 0)))
-    validation, test, told = program(problem, jnp.asarray(rates, jnp.float32), keys)
+    validation, test, info = program(problem, jnp.asarray(rates, jnp.float32), keys)
     nothing = np.zeros((len(seeds), 1))
     return Trained(
         validation=np.asarray(validation).max(1),  # the best evaluation's, which is the one that is chosen
         test=np.asarray(test)[:, -1],
         # Means over the steps between two evaluations of what is never negative: zero only if it is zero at each, and
         # at most so many times less than the largest.
-        regret=np.asarray(told.get("regret", nothing)).max(1) * config.eval_every,
-        mismatch=np.asarray(told.get("mismatch", nothing)).max(1) * config.eval_every,
-        picked=np.asarray(told["picked"]).mean(1) if told else nothing,
+        regret=np.asarray(info.get("regret", nothing)).max(1) * config.eval_every,
+        mismatch=np.asarray(info.get("mismatch", nothing)).max(1) * config.eval_every,
+        picked=np.asarray(info["picked"]).mean(1) if info else nothing,
     )
 
 
@@ -126,7 +126,7 @@ def verify(arm: str, trained: Trained) -> None:
         raise AssertionError(f"{arm}: the losses after a step differ by {mismatch:g} from those recorded")
 
 
-def run(full: bool, output: Path, say: Say) -> Finding:
+def run(full: bool, output: Path, log: Log) -> Finding:
     """Every arm at each learning rate with seeds of its own for the choice, then the comparison with fresh seeds."""
     from polytask.problems import resolve
     from polytask.supervised import OptimiserConfig, SupervisedConfig, TrunkConfig
@@ -154,7 +154,7 @@ def run(full: bool, output: Path, say: Say) -> Finding:
             chosen[arm] = RATES[int(np.argmax(tuned[arm]))]
         results[arm] = train(problem, config, arm, np.full(len(seeds), chosen[arm]), seeds)
         verify(arm, results[arm])
-        say(f"{arm}: accuracy {results[arm].test.mean():.4f} at a learning rate of {chosen[arm]:g}")
+        log(f"{arm}: accuracy {results[arm].test.mean():.4f} at a learning rate of {chosen[arm]:g}")
     return _finding(config, chosen, tuned, results, len(seeds))
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from polytask.claims.base import Claim, Finding, Row, Say, Verdict
+from polytask.claims.base import Claim, Finding, Log, Row, Verdict
 from polytask.claims.intervals import over_seeds
-from polytask.claims.trainings import FAST_TASKS, small, successes, train_once
+from polytask.claims.training_runs import FAST_TASKS, small, successes, train_once
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 WORST = ("coffee-push", "coffee-pull", "assembly", "bin-picking", "basketball")
 EASY = ("reach", "drawer-close", "door-close", "coffee-button", "button-press-topdown")
 TASKS = tuple(f"metaworld/{name}-v3" for name in (*WORST, *EASY))
-# BRC small enough that 54 trainings end within an evening.
+# BRC small enough that 54 runs end within an evening.
 SIZES = {"critic_width": 128, "actor_width": 128, "batch_size": 128}
 LENGTH = {"steps": 20_000, "warmup_steps": 2_000, "eval_every": 2_500}
 ARMS = ("together", "alone", "TAG groups", "random groups", "pcgrad")
@@ -74,8 +74,8 @@ def groups_of(arm: str, tasks: Sequence[str], seed: int, together: Path) -> "lis
     return [TaskGroup(group, group) for group in named]
 
 
-def run(full: bool, output: Path, say: Say) -> Finding:
-    """An arm after the other for each seed, in folders that a later run goes on with; then their success."""
+def run(full: bool, output: Path, log: Log) -> Finding:
+    """An arm after the other for each seed, in folders that a later run continues; then their success."""
     tasks, arms, seeds = (TASKS, ARMS, SEEDS) if full else (FAST_TASKS, FAST_ARMS, range(1))
     folder = output / f"{CLAIM.name}-{'full' if full else 'fast'}"
     found: dict[str, list[np.ndarray]] = {arm: [] for arm in arms}
@@ -87,7 +87,7 @@ def run(full: bool, output: Path, say: Say) -> Finding:
             train_once(configuration(full, arm, seed), place, groups)
             found[arm].append(successes(place, tasks, LAST))
             members[arm].append([group.tasks for group in groups] or [tuple(tasks)])
-            say(f"{arm}, seed {seed}: success {found[arm][-1].mean():.3f}")
+            log(f"{arm}, seed {seed}: success {found[arm][-1].mean():.3f}")
     steps = configuration(full, "together", 0).steps
     return finding({arm: np.array(values) for arm, values in found.items()}, members, tasks, steps)
 
@@ -162,5 +162,5 @@ CLAIM = Claim(
     statement="On ten tasks of Meta-World one agent for all succeeds less often than an agent for each.",
     run=run,
     fast="two arms on three tasks, one seed, 400 steps, 2 CPU minutes",
-    full="five arms, three seeds, 20,000 steps, critics 128 wide: 54 trainings, 5 CPU hours; goes on where interrupted",
+    full="five arms, three seeds, 20,000 steps, critics 128 wide: 54 runs, 5 CPU hours; continues where interrupted",
 )

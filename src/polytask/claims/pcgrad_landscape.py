@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from polytask.claims.base import Claim, Finding, Row, Say, Verdict
+from polytask.claims.base import Claim, Finding, Log, Row, Verdict
 
 if TYPE_CHECKING:
     from jax import Array
@@ -105,13 +105,13 @@ def arrival(paths: Paths) -> int | None:
     return int(found[0]) * paths.every if len(found) else None
 
 
-def run(full: bool, output: Path, say: Say) -> Finding:
+def run(full: bool, output: Path, log: Log) -> Finding:
     """Both methods from the published start; in full also at other learning rates and from a grid of starts."""
     steps, rate = (500_000, RATE) if full else (40_000, FAST_RATE)
     start, published = np.array([PUBLISHED]), {}
     for method in METHODS:
         published[method] = descend(method, start, rate, steps, 500)
-        say(f"{NAMES[method]}: {steps:,} steps")
+        log(f"{NAMES[method]}: {steps:,} steps")
     rows = _published_rows(published)
     tables: dict[str, Any] = {"steps": steps, "learning rate": rate, "start": PUBLISHED}
     tables["paths"] = {method: paths.points[:, 0] for method, paths in published.items()}
@@ -120,8 +120,8 @@ def run(full: bool, output: Path, say: Say) -> Finding:
         remarks.append(f"At a learning rate of {rate:g} in place of the published {RATE:g}.")
     grid = None
     if full:
-        rates = _rates(start, steps, published, say)
-        grid = _grid(steps, say)
+        rates = _rates(start, steps, published, log)
+        grid = _grid(steps, log)
         tables |= {"learning rates": rates, "grid": grid}
         count = len(grid["starts"])
         for method in METHODS:
@@ -146,7 +146,7 @@ def _published_rows(published: dict[str, Paths]) -> list[Row]:
     return rows
 
 
-def _rates(start: np.ndarray, steps: int, published: dict[str, Paths], say: Say) -> list[dict[str, Any]]:
+def _rates(start: np.ndarray, steps: int, published: dict[str, Paths], log: Log) -> list[dict[str, Any]]:
     """The published start at other learning rates."""
     found = []
     for rate in (1e-4, RATE, 1e-2):
@@ -154,7 +154,7 @@ def _rates(start: np.ndarray, steps: int, published: dict[str, Paths], say: Say)
             paths = published[method] if rate == RATE else descend(method, start, rate, steps, 500)
             end = paths.last[0].tolist()
             found.append({"method": method, "learning rate": rate, "end": end, "arrival": arrival(paths)})
-        say(f"learning rate {rate:g}")
+        log(f"learning rate {rate:g}")
     return found
 
 
@@ -164,14 +164,14 @@ def _rate_remark(rates: list[dict[str, Any]]) -> str:
     return f"Of the learning rates 0.0001, 0.001 (published) and 0.01: {'; '.join(said)}."
 
 
-def _grid(steps: int, say: Say) -> dict[str, Any]:
+def _grid(steps: int, log: Log) -> dict[str, Any]:
     """From starts on a grid of 8 x 8 over [-6, 6] x [-4, 4]."""
     starts = np.stack(np.meshgrid(np.linspace(-6, 6, 8), np.linspace(-4, 4, 8)), -1).reshape(-1, 2)
     found: dict[str, Any] = {"starts": starts}
     for method in METHODS:
         paths = descend(method, starts, RATE, steps, 100)
         found[method] = {"ends": paths.last, "arrived": reached(paths), "settled": settled(paths)}
-        say(f"{NAMES[method]} from {len(starts)} starts")
+        log(f"{NAMES[method]} from {len(starts)} starts")
     return found
 
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from polytask.claims.base import Say
+from polytask.claims.base import Log
 
 TASKS = (2, 10, 40)
 PUBLISHED = {  # at 40 tasks: time of an epoch of CelebA over that of the sum
@@ -18,7 +18,7 @@ PUBLISHED = {  # at 40 tasks: time of an epoch of CelebA over that of the sum
 STEPS = 20  # in a timed call
 
 
-def costs(methods: Sequence[str], full: bool, say: Say) -> list[dict[str, Any]]:
+def costs(methods: Sequence[str], full: bool, log: Log) -> list[dict[str, Any]]:
     """The ratio of a step's time to that of the sum on digit attributes, by method and tasks, with quartiles.
 
     A trunk of two layers of 256 units, 256 rows in a step, evaluations left out. Calls of the method and of the sum
@@ -31,7 +31,7 @@ def costs(methods: Sequence[str], full: bool, say: Say) -> list[dict[str, Any]]:
             low, ratio, high = _paired(_steps(tasks, method), plain, 15 if full else 5)
             paper = PUBLISHED.get(method, "") if tasks == 40 else ""
             found.append({"method": method, "tasks": tasks, "ratio": ratio, "low": low, "high": high, "paper": paper})
-        say(f"cost of a step with {tasks} tasks")
+        log(f"cost of a step with {tasks} tasks")
     return found
 
 

@@ -1,4 +1,4 @@
-"""TAG: groups from the affinities of one training, held against the whole table of trainings that they spare."""
+"""TAG: groups from the affinities of one training, held against the whole table of training runs that they spare."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from polytask.claims.base import Claim, Finding, Row, Say, Verdict
+from polytask.claims.base import Claim, Finding, Log, Row, Verdict
 from polytask.claims.intervals import over_seeds
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Arms(NamedTuple):
     seen_early: float
 
 
-def run(full: bool, output: Path, say: Say) -> Finding:
+def run(full: bool, output: Path, log: Log) -> Finding:
     """The published matrices, then planted problems of the notes' setting, then the settings around it."""
     from polytask.claims.parts import Parts
 
@@ -94,7 +94,7 @@ def run(full: bool, output: Path, say: Say) -> Finding:
             if setting == MAIN:
                 chosen.append(groups)
         mean = np.mean([arms.tag / arms.together - 1 for arms in found[setting]])
-        say(f"{setting}: TAG {mean:+.0%} against training together, {len(seeds)} problems")
+        log(f"{setting}: TAG {mean:+.0%} against training together, {len(seeds)} problems")
     parts.clear()
     cost = costs(chosen)
     rows += end_to_end_rows(found[MAIN], cost)
@@ -191,7 +191,7 @@ def separated(affinity: Float[np.ndarray, "tasks tasks"]) -> float:
 
 
 def compare(result: Mapping[str, np.ndarray], steps: int) -> tuple[Arms, tuple[tuple[int, ...], ...]]:
-    """Every way of grouping on one problem, from its table of trainings; and TAG's groups."""
+    """Every way of grouping on one problem, from its table of training runs; and TAG's groups."""
     from polytask.affinity import best_grouping
     from polytask.affinity.baselines import by_similarity, each_alone, exhaustive, together, without_singles
     from polytask.affinity.scores import best_groups
@@ -374,6 +374,6 @@ CLAIM = Claim(
     statement="One training with affinities measured tells which tasks to train together: the groups beat training all "
     "together and come close to the best grouping, at a fraction of the compute.",
     run=run,
-    fast="the published matrices, two planted problems with short trainings, 15 s",
+    fast="the published matrices, two planted problems with short training runs, 15 s",
     full="ten planted problems with all 63 subsets trained, and five in each of five settings, 5 min",
 )

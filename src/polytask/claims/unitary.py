@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from polytask.claims.base import Claim, Finding, Row, Say, Verdict
+from polytask.claims.base import Claim, Finding, Log, Row, Verdict
 from polytask.claims.intervals import equivalence, over_seeds
 from polytask.claims.parts import Parts
 
@@ -84,7 +84,7 @@ def tuned(problem: "Problem", config: "SupervisedConfig", method: str) -> dict[s
     return {"test": test, "learning rate": np.array(rate), "validation by rate": by_rate}
 
 
-def run(full: bool, output: Path, say: Say) -> Finding:
+def run(full: bool, output: Path, log: Log) -> Finding:
     """Every method on both problems, then the cost of a step; what is done is kept in `output` until all is."""
     from polytask.claims.step_cost import costs
     from polytask.problems import resolve
@@ -108,8 +108,8 @@ def run(full: bool, output: Path, say: Say) -> Finding:
             settings = {"steps": config.steps, "rates": RATES, "seeds": SEEDS, "tuning": TUNING}
             made = parts.get(f"{name}-{method}", settings, lambda p=problem, c=config, m=method: tuned(p, c, m))
             found[name][method] = made
-            say(f"{name}, {method}: {made['test'].mean():.2f} at {float(made['learning rate']):g}")
-    cost = costs(COSTED if full else FAST, full, say)
+            log(f"{name}, {method}: {made['test'].mean():.2f} at {float(made['learning rate']):g}")
+    cost = costs(COSTED if full else FAST, full, log)
     parts.clear()
     return _finding(found, cost)
 

@@ -68,8 +68,8 @@ def it_mtl(
                 weights = jnp.where(present, weights, 0.0)
                 rows.append(weights * scale_factor(scale, method.response, weights, present))
             else:
-                gradient, after, told = method.aggregate(gradients, losses, present, key, own)
-                factor = scale_factor(scale, method.response, told.get("weights"), present)
+                gradient, after, info = method.aggregate(gradients, losses, present, key, own)
+                factor = scale_factor(scale, method.response, info.get("weights"), present)
                 others[number] = jax.tree.map(lambda g, factor=factor: factor * g, gradient)
                 rows.append(jnp.zeros_like(losses))
             states.append(after)

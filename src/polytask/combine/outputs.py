@@ -66,7 +66,7 @@ def with_constants_step(step: Callable[[PyTree, PyTree], PyTree], constant: PyTr
     return lambda params, gradient: eqx.filter(step(eqx.combine(params, constant), gradient), eqx.is_inexact_array)
 
 
-def told(combined: Combined) -> Combined:
+def with_info(combined: Combined) -> Combined:
     """The result with what the loss function returned beside the losses; named losses are in info["losses"]."""
     if not isinstance(combined.aux, Beside):
         return combined

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 from polytask.combine.base import Combined, Combiner, Selector, Weighting
 from polytask.combine.engines import LossesFn, PerTask, jacobian
 from polytask.combine.finite import poison
-from polytask.combine.outputs import split_parameters, told, with_constants
+from polytask.combine.outputs import split_parameters, with_constants, with_info
 from polytask.combine.scale import own_factor
 from polytask.combine.step import combine_gradients, combined_gradient
 
@@ -66,7 +66,7 @@ def representation_gradient(
     combined = combine_gradients(combiner, rows.gradients, rows.losses, state, key=key, present=present)
     _, pull_heads, _ = jax.vjp(lambda h: heads_fn((h, z)), heads, has_aux=True)
     own = poison(pull_heads(own_factor(combiner.scale, present))[0], combined.info)
-    return told(combined._replace(gradient=(pull_trunk(combined.gradient)[0], own), aux=rows.aux))
+    return with_info(combined._replace(gradient=(pull_trunk(combined.gradient)[0], own), aux=rows.aux))
 
 
 def _fix_heads(heads_fn: LossesFn, heads: PyTree) -> LossesFn:

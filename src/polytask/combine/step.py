@@ -12,7 +12,7 @@ from polytask.combine.base import Combined, Combiner, Info, Inputs, Selector, We
 from polytask.combine.engines import Engine, Losses, LossesFn, PerTask, columnwise_gramian, jacobian, prefers_loop
 from polytask.combine.finite import keep_state, poison, sound_losses
 from polytask.combine.gramian import Gramian, gramian, largest_entries, masked, weighted_sum
-from polytask.combine.outputs import split_parameters, told, with_constants, with_constants_step
+from polytask.combine.outputs import split_parameters, with_constants, with_constants_step, with_info
 from polytask.combine.scale import own_factor, scale_factor
 
 
@@ -127,7 +127,7 @@ def combined_gradient(
     independent = independent and with_constants(independent, constant)
     step = step and with_constants_step(step, constant)
     if isinstance(method, Weighting) and method.needs == "losses":
-        return told(_by_losses(combiner, method, losses_fn, params, state, key, present))
+        return with_info(_by_losses(combiner, method, losses_fn, params, state, key, present))
     if present is None:
         present = jnp.ones(jax.eval_shape(losses_fn, params)[0].shape, bool)
     common, own = (params, None) if shared is None else eqx.partition(params, shared)
@@ -159,7 +159,7 @@ def combined_gradient(
     if own is not None:
         gradient = eqx.combine(combined.gradient, poison(own_gradient, combined.info))
         combined = combined._replace(gradient=gradient)
-    return told(combined)
+    return with_info(combined)
 
 
 def _check(combiner: Combiner, engine: str, independent: LossesFn | None, step: Callable | None) -> None:

@@ -29,7 +29,7 @@ def finished(training: Callable[[], bool], go_on: str) -> bool:
 
 
 def stop_at_once(go_on: str) -> NoReturn:
-    """Ends the process after a second Ctrl-C; `go_on` is the command that goes on with the run."""
+    """Ends the process after a second Ctrl-C; `go_on` is the command that continues the run."""
     print(f"\nStopped at once, without a checkpoint. Go on from the last one with\n  {go_on}", file=sys.stderr)
     sys.stdout.flush()
     os._exit(INTERRUPTED)  # an orderly end may crash where JAX was cut off while it compiled

@@ -14,7 +14,7 @@ from jaxtyping import Array, Int, PyTree
 from polytask.decisions.case import Case, resolved, steps_of_update
 from polytask.decisions.config import DecisionConfig
 from polytask.decisions.schema import TASK_KIND, task_name
-from polytask.decisions.training import Found, Given, advance, begin, give
+from polytask.decisions.training import Inputs, Outcome, advance, begin, make_inputs
 from polytask.losses.learner import LearnerError, State, raise_problems
 from polytask.runs import checkpoint, stacked
 from polytask.runs.checkpoint import Checkpoint
@@ -41,16 +41,16 @@ class DecisionTrainer:
         if config.affinity_every:
             raise ValueError("a decision is one task: there is no affinity to measure, leave --affinity-every out")
         self.tasks = (task_name(config.problem),)
-        each = [give(case, self.config, seed) for seed in self.seeds]
+        each = [make_inputs(case, self.config, seed) for seed in self.seeds]
         self.facts: Sequence[Mapping[str, Any]] = [case_facts(self.config, case, one) for one in each]
-        self.given: Given = stacked.stack(each)
+        self.inputs: Inputs = stacked.stack(each)
         self.seconds: Sequence[dict[str, float]] = [
             dict.fromkeys(("compile", "update", "checkpoint"), 0.0) for _ in self.seeds
         ]
         self.step = 0
         self.states: Any = None  # until `start`
         self.failed: list[int] = [0] * len(self.seeds)  # the step at which a seed stopped learning
-        self._found: list[Found | None] = [None] * len(self.seeds)
+        self._found: list[Outcome | None] = [None] * len(self.seeds)
         self._compiled = False
 
     def start(self, found: Sequence[Checkpoint] | None, message: Callable[[str], object]) -> None:
@@ -59,9 +59,9 @@ class DecisionTrainer:
         message("compiling, which can take a minute")
         if not found:
             with self._timed("compile"):
-                self.states = jax.block_until_ready(_begun(self.case, learned, self.given))
+                self.states = jax.block_until_ready(_begun(self.case, learned, self.inputs))
             return
-        shapes = eqx.filter_eval_shape(_begun, self.case, learned, self.given)
+        shapes = eqx.filter_eval_shape(_begun, self.case, learned, self.inputs)
         like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), shapes)
         restored = [checkpoint.restore(point.path, {"learner": like}) for point in found]
         self.states = stacked.stack(saved["learner"] for saved, _ in restored)
@@ -87,14 +87,14 @@ class DecisionTrainer:
         """As the protocol has it; `tick` is asked at the end only, since all steps are one program."""
         done = jnp.int32(self.step // steps_of_update(self.case, self.config))
         with self._timed("update" if self._compiled else "compile"):
-            self.states, found = _advanced(self.case, _learned(self.config), self.states, self.given, done)
+            self.states, found = _advanced(self.case, _learned(self.config), self.states, self.inputs, done)
             found = jax.tree.map(np.asarray, found)
         self._compiled = True
         self.step += self.config.eval_every
         unit = steps_of_update(self.case, self.config)
         updates = self.config.eval_every // unit
         for i in range(len(self.seeds)):
-            one: Found = jax.tree.map(lambda leaf, i=i: leaf[i], found)
+            one: Outcome = jax.tree.map(lambda leaf, i=i: leaf[i], found)
             self._found[i] = None if self.failed[i] else one
             if not self.failed[i] and one.sound < updates:
                 self.failed[i] = self.step - (updates - int(one.sound) - 1) * unit
@@ -161,15 +161,15 @@ class DecisionTrainer:
         for seconds in self.seconds:
             seconds[what] += taken[what]
 
-    def _metrics(self, found: Found) -> Record:
-        return {**{name: float(value) for name, value in found.told.items()}, "parameter_norm": float(found.norm)}
+    def _metrics(self, found: Outcome) -> Record:
+        return {**{name: float(value) for name, value in found.metrics.items()}, "parameter_norm": float(found.norm)}
 
-    def _evaluation(self, found: Found) -> Record:
+    def _evaluation(self, found: Outcome) -> Record:
         quality, rows = found.quality, self.case.tasks or self.tasks
         figures = {
             "score": quality.decision,
             "squared_error": quality.squared_error,
-            "rows": len(self.given.test.y[0]),
+            "rows": len(self.inputs.test.y[0]),
         }
         record: Record = {
             "task": {name: {self.tasks[0]: float(value)} for name, value in figures.items()},
@@ -184,19 +184,19 @@ class DecisionTrainer:
         return record
 
 
-def case_facts(config: DecisionConfig, case: Case, given: Given) -> dict[str, Any]:
+def case_facts(config: DecisionConfig, case: Case, inputs: Inputs) -> dict[str, Any]:
     """What config.json says of the decision under "specs", and under "drawn" of the seed's data."""
     spec = {
         "name": task_name(config.problem),
         "kind": TASK_KIND,
         "outputs": case.outputs,
-        "rows": given.train.y.shape[1],
+        "rows": inputs.train.y.shape[1],
         "steps_of_update": steps_of_update(case, config),
     }
     drawn = {
-        "train": len(given.train.y),
-        "test": len(given.test.y),
-        "sha256": fingerprint((given.train, given.test)),
+        "train": len(inputs.train.y),
+        "test": len(inputs.test.y),
+        "sha256": fingerprint((inputs.train, inputs.test)),
     }
     return {"specs": [spec], "drawn": drawn}
 
@@ -208,12 +208,12 @@ def _learned(config: DecisionConfig) -> DecisionConfig:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _begun(case: Case, config: DecisionConfig, given: Given) -> State:
-    return jax.vmap(lambda one: begin(case, config, one))(given)
+def _begun(case: Case, config: DecisionConfig, inputs: Inputs) -> State:
+    return jax.vmap(lambda one: begin(case, config, one))(inputs)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _advanced(
-    case: Case, config: DecisionConfig, states: State, given: Given, done: Int[Array, ""]
-) -> tuple[State, Found]:
-    return jax.vmap(lambda state, one: advance(case, config, state, one, done))(states, given)
+    case: Case, config: DecisionConfig, states: State, inputs: Inputs, done: Int[Array, ""]
+) -> tuple[State, Outcome]:
+    return jax.vmap(lambda state, one: advance(case, config, state, one, done))(states, inputs)

@@ -16,7 +16,7 @@ from polytask.losses.quality import Bounds, Quality, decision_bounds, quality_be
 from polytask.losses.taskmet import learned_metric
 
 
-class Given(NamedTuple):
+class Inputs(NamedTuple):
     """What a seed draws before it learns: its data, what decisions on the test data can be worth, and its keys."""
 
     train: Instances
@@ -26,17 +26,17 @@ class Given(NamedTuple):
     key_run: PRNGKeyArray
 
 
-class Found(NamedTuple):
+class Outcome(NamedTuple):
     """What is known after some updates.
 
-    - `told`: means over these updates of what the learner tells; `sound`: how many of them met no problem.
+    - `metrics`: means over these updates of what the learner tells; `sound`: how many of them met no problem.
     - `quality`: on the test data; `squared_error`: there, by task.
     - `metric`: the learned one's diagonal on the test data, its mean over the rows of each task; None without one.
     - `by_truth`: of one that depends on the input, how it moves with the truth (`metric_by_truth`).
     - `norm`: of the predictor's parameters.
     """
 
-    told: dict[str, Float[Array, ""]]
+    metrics: dict[str, Float[Array, ""]]
     sound: Int[Array, ""]
     quality: Quality
     squared_error: Float[Array, " tasks"]
@@ -60,13 +60,13 @@ def keys_of(seed: int) -> Keys:
     return Keys(key, *jax.random.split(jax.random.fold_in(key, 1), 3))
 
 
-def give(case: Case, config: DecisionConfig, seed: int) -> Given:
+def make_inputs(case: Case, config: DecisionConfig, seed: int) -> Inputs:
     """What `seed` draws. Raises what the case's data and solver raise, and ValueError for data that do not fit."""
     keys = keys_of(seed)
     train, test = case.data(keys.data)
     for data in (train, test):
         check_instances(data)
-    return Given(train, test, _bounds(case, config.temperature, test, keys.random), keys.learner, keys.run)
+    return Inputs(train, test, _bounds(case, config.temperature, test, keys.random), keys.learner, keys.run)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -74,32 +74,32 @@ def _bounds(case: Case, temperature: float, data: Instances, key: PRNGKeyArray) 
     return decision_bounds(case.problem(temperature), data, key)
 
 
-def begin(case: Case, config: DecisionConfig, given: Given) -> State:
+def begin(case: Case, config: DecisionConfig, inputs: Inputs) -> State:
     """The first state."""
-    return learner_of(case, config, given.key_learner).init(given.train, jax.random.split(given.key_run)[0])
+    return learner_of(case, config, inputs.key_learner).init(inputs.train, jax.random.split(inputs.key_run)[0])
 
 
 def advance(
-    case: Case, config: DecisionConfig, state: State, given: Given, done: Int[Array, ""]
-) -> tuple[State, Found]:
+    case: Case, config: DecisionConfig, state: State, inputs: Inputs, done: Int[Array, ""]
+) -> tuple[State, Outcome]:
     """The updates of `config.eval_every` steps, after `done` updates, and what is then known on the test data."""
-    learner = learner_of(case, config, given.key_learner)
-    key_steps = jax.random.split(given.key_run)[1]
+    learner = learner_of(case, config, inputs.key_learner)
+    key_steps = jax.random.split(inputs.key_run)[1]
 
     def update(state: State, number: Array) -> tuple[State, dict[str, Array]]:
-        return learner.step(state, given.train, jax.random.fold_in(key_steps, number))
+        return learner.step(state, inputs.train, jax.random.fold_in(key_steps, number))
 
     count = config.eval_every // steps_of_update(case, config)
-    state, told = jax.lax.scan(update, state, done + jnp.arange(count))
-    problems = told.pop("problem")
-    predictor, test, tasks = learner.predictor(state), given.test, max(1, len(case.tasks))
+    state, metrics = jax.lax.scan(update, state, done + jnp.arange(count))
+    problems = metrics.pop("problem")
+    predictor, test, tasks = learner.predictor(state), inputs.test, max(1, len(case.tasks))
     errors = jnp.square(predict(predictor, test.x) - test.y)
-    _, start = make_modules(case, config, given.key_learner)
+    _, start = make_modules(case, config, inputs.key_learner)
     weights = None if start is None else diagonal(learned_metric(state, start), test)
-    found = Found(
-        told={name: jnp.mean(values.astype(jnp.float32)) for name, values in told.items()},
+    found = Outcome(
+        metrics={name: jnp.mean(values.astype(jnp.float32)) for name, values in metrics.items()},
         sound=jnp.sum(problems == 0),
-        quality=quality_between(given.bounds, case.problem(config.temperature), predictor, test),
+        quality=quality_between(inputs.bounds, case.problem(config.temperature), predictor, test),
         squared_error=_by_task(errors.reshape(-1, errors.shape[-1]), test, tasks).mean(-1),
         metric=None if weights is None else _by_task(weights, test, tasks),
         by_truth=None if weights is None or config.metric != "input" else metric_by_truth(weights, test, tasks),

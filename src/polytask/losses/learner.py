@@ -102,7 +102,7 @@ class Learner(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """A trained predictor, the whole last state, and `history`: what each step told, along the first axis."""
+    """A trained predictor, the whole last state, and `history`: what each step logged, along the first axis."""
 
     predictor: Any
     state: State

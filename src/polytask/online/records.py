@@ -23,7 +23,7 @@ def norm(tree: PyTree) -> float:
 
 
 def metrics(agent: Agent, session: Session, learned: dict[str, Any], diagnosed: dict[str, Any]) -> Record:
-    """A line of metrics: what the last update told (`learned`), and what is known of each task (`diagnosed`)."""
+    """A line of metrics: what the last update logged (`learned`), and what is known of each task (`diagnosed`)."""
     tasks = agent.tasks
     figures = {
         "episode_return": session.episodes.last_return,

@@ -13,10 +13,10 @@ from jaxtyping import Array, PyTree
 
 from polytask import random
 from polytask.agents import averaging
+from polytask.agents.affinity import AffinityAverages, fresh_averages
 from polytask.agents.averaging import PolicyAverage, acting
 from polytask.agents.base import Agent
 from polytask.agents.factory import make_agent
-from polytask.agents.relations import Relations, fresh_relations
 from polytask.evaluation.rollouts import evaluate
 from polytask.online import records
 from polytask.online.config import TrainConfig
@@ -80,7 +80,7 @@ class OnlineTrainer:
                 session.begin()
             self.sessions.append(session)
         self._metrics: list[dict[str, Any]] = [{} for _ in self.sessions]
-        self._relations: list[Relations | None] = [None] * len(self.sessions)
+        self._affinity_averages: list[AffinityAverages | None] = [None] * len(self.sessions)
         self._scores: list[dict[str, float]] = [records.latest_scores(run) for run in self.runs.values()]
         if self.several:
             message(
@@ -148,9 +148,9 @@ class OnlineTrainer:
     def affinity(self) -> list[Mapping[str, Any]]:
         """As the protocol has it."""
         found: list[Mapping[str, Any]] = [
-            jax.device_get(relations) if relations is not None else {} for relations in self._relations
+            jax.device_get(averages) if averages is not None else {} for averages in self._affinity_averages
         ]
-        self._relations = [None] * len(self.sessions)
+        self._affinity_averages = [None] * len(self.sessions)
         return found
 
     def faults(self) -> list[str | None]:
@@ -290,9 +290,9 @@ class OnlineTrainer:
             with timed(session.seconds, "evaluate"):
                 seed, step = session.config.seed, session.step
                 batches = session.replay.sample_per_task(DIAGNOSE_BATCH, random.generator(seed, "relate", step))
-                before = self._relations[i] or fresh_relations(len(self.task_set))
+                before = self._affinity_averages[i] or fresh_averages(len(self.task_set))
                 key, bound = random.key(seed, "relate", step), session.bounds.bound
-                self._relations[i] = self.agent.relate(session.state, batches, bound, key, before)
+                self._affinity_averages[i] = self.agent.measure_affinity(session.state, batches, bound, key, before)
 
     def _diagnosed(self, session: Session) -> dict[str, Any]:
         """Figures of each task on transitions drawn for it; none before learning has begun."""
@@ -327,7 +327,7 @@ def prepare(config: TrainConfig[Any], run: Path) -> tuple[TaskSet, Agent]:
     config.check_horizon(tasks)
     check_memory(config, tasks, run)
     agent = make_agent(config.agent, tasks, config.mesh)
-    if config.affinity_every and not agent.relates:
+    if config.affinity_every and not agent.measures_affinity:
         raise ValueError(f"affinity is measured in brc, not in {config.agent.kind}: leave --affinity-every out")
     return tasks, agent
 

@@ -100,7 +100,7 @@ class _Carry(NamedTuple):
 
 
 def train(settings: Settings, key: PRNGKeyArray) -> Told:
-    """One seed: what was told at each evaluation. For `jit`, and for `vmap` over keys."""
+    """One seed: what was measured at each evaluation. For `jit`, and for `vmap` over keys."""
     key_agent, key_start, key_run = jax.random.split(key, 3)
     learning, agent = make_agent(settings, key_agent)
     rows, observed = settings.steps, settings.observed

@@ -28,7 +28,7 @@ def estimates(method: Method) -> tuple[Estimate, Estimate]:
 
 
 def decisions(material: Material) -> str:
-    """The section of trainings for decisions; nothing where there is none."""
+    """The section of training runs for decisions; nothing where there is none."""
     if not material.schema.against:
         return ""
     evaluated = [m for m in material.methods if m.steps.size]

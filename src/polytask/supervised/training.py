@@ -221,8 +221,8 @@ def train_steps(
             updates, inner = optimiser.update(step.gradient, state.optimiser, cast(optax.Params, state.params))
         rate = _rate(learner, state.step)
         params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
-        told = {name: value.astype(jnp.float32) for name, value in step.info.items()}
-        told["gradient_norm"] = optax.tree.norm(step.gradient.trunk)
+        info = {name: value.astype(jnp.float32) for name, value in step.info.items()}
+        info["gradient_norm"] = optax.tree.norm(step.gradient.trunk)
         combiner = step.state
         if learner.combiner.observes:
             losses, present = batch_losses(learner, batch, key)
@@ -230,12 +230,12 @@ def train_steps(
         state = eqx.tree_at(
             lambda s: (s.params, s.optimiser, s.combiner, s.step), state, (params, inner, combiner, state.step + 1)
         )
-        return (state, seen), (jnp.where(step.aux, step.losses, 0.0), step.aux, told)
+        return (state, seen), (jnp.where(step.aux, step.losses, 0.0), step.aux, info)
 
     index = None if whole else batch_indices(rows, config, key_data, state.step, count)
-    (state, seen), (losses, present, told) = jax.lax.scan(one, (state, nothing_seen(learner)), index, length=count)
+    (state, seen), (losses, present, info) = jax.lax.scan(one, (state, nothing_seen(learner)), index, length=count)
     mean = losses.sum(0) / jnp.maximum(present.sum(0), 1).astype(jnp.float32)
-    return state, mean, jax.tree.map(lambda values: values.mean(0), told), seen
+    return state, mean, jax.tree.map(lambda values: values.mean(0), info), seen
 
 
 def nothing_seen(learner: Learner) -> dict[str, Averages]:

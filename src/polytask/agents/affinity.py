@@ -10,21 +10,21 @@ from jaxtyping import Array, Float, PyTree
 from polytask.affinity import averages, measure, separate_gradients
 from polytask.affinity.measure import Effect
 
-Relations = dict[str, dict[str, averages.Averages]]
+AffinityAverages = dict[str, dict[str, averages.Averages]]
 """Running averages of matrices [source][recipient], by part ("critic", "actor") and measure."""
 
 # An actor's loss may be negative, which transference cannot be measured with.
 EFFECTS: dict[str, Effect] = {"critic": "transference", "actor": "gain"}
 
 
-def fresh_relations(tasks: int) -> Relations:
+def fresh_averages(tasks: int) -> AffinityAverages:
     """Of nothing yet."""
     return {part: measure.init(tasks, effect) for part, effect in EFFECTS.items()}
 
 
 def observe_part(
     part: str,
-    relations: Relations,
+    running: AffinityAverages,
     loss: Callable[[Any, Any], Float[Array, ""]],
     params: PyTree,
     data: PyTree,
@@ -41,4 +41,4 @@ def observe_part(
         return jax.vmap(loss, (None, 0))(params, data)
 
     measured = measure.measure(losses, params, gradients, optimiser, optimiser_state, effect=EFFECTS[part])
-    return measure.observe(relations[part], measured)
+    return measure.observe(running[part], measured)
