@@ -13,6 +13,8 @@ from polytask.agents.affinity import fresh_averages
 from polytask.agents.factory import make_agent
 from tests.agents.cases import BRC, SAC, TASKS, both_tasks, make_batches
 
+pytestmark = pytest.mark.slow
+
 BOUND = np.array([2.0, 3.0], np.float32)
 CONFIGS = {
     "brc": dataclasses.replace(

@@ -32,6 +32,7 @@ def losses(model):
     return jnp.square(out * out.dtype.type(model.scale)) + out.dtype.type(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", [pytest.param(jnp.float32, marks=pytest.mark.slow), jnp.bfloat16])
 def test_a_model_with_leaves_that_are_no_floats_gets_a_gradient_of_its_own_types(name, dtype):
@@ -88,6 +89,7 @@ def stacked(params):
     return jax.tree.map(lambda x: jnp.stack([x, -0.5 * x]) if eqx.is_inexact_array(x) else x, params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pcgrad", "db_mtl", "graddrop"])
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_an_optax_aggregator_takes_such_models_too(name, dtype):

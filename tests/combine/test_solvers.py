@@ -78,6 +78,7 @@ def test_the_interior_point_method_takes_over_where_pivots_fail():
     assert (residuals < 3e-7).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tasks", [1, 2, 5, 12, 64])
 def test_pivots_alone_solve_what_is_far_from_singular(tasks):
     """As non-negative least squares in float64 does; what is not active stays zero."""
@@ -99,6 +100,7 @@ def test_an_unbounded_program_ends_and_says_so():
     assert x.sum() > 1e4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXACT)
 def test_every_certificate_is_small(name):
     """Rank-deficient, duplicate, opposed, stationary and badly scaled gradients, one task to twelve."""

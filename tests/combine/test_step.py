@@ -59,6 +59,7 @@ def by_engines(name, function, shared, present=None):
     return jax.jit(lambda p, s: {f"{e} {c}": one(p, s, e, c) for e, c in engines})(PARAMS, state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rlw", "pcgrad", "graddrop", "it_mtl"])
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_engines_give_the_same_step(name, function):
@@ -99,6 +100,7 @@ def test_gradients_may_be_any_pytree():
     assert_close(flat(as_tree), combine_gradients(made, joined, task_losses, (), key=KEY).gradient)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pcgrad", *STATEFUL])
 def test_scan_is_the_loop_and_the_state_keeps_its_form(name):
     made = combiner(name)

@@ -11,6 +11,8 @@ from polytask.stepping import TaskFailure
 from polytask.training.start import train
 from tests.durability.test_resume import SMALL, config
 
+pytestmark = pytest.mark.slow
+
 GOOD = "gym/tests.learning.probes:up"
 
 

@@ -91,6 +91,7 @@ def test_functions_differentiate_in_the_type_of_their_arguments(dtype):
     check_functions(dtype)
 
 
+@pytest.mark.slow
 def test_float64_gives_float64():
     """With 64 bits switched on in a scope: what makes a number of no stated type would make it float64 here."""
     with jax.enable_x64(True):

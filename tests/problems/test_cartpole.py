@@ -15,6 +15,8 @@ from polytask.problems import cartpole
 from polytask.problems.model_agent import METHODS, Settings, Transitions, make_agent
 from polytask.problems.model_training import draws, train
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = Settings(distractors=2, width=4, batch=6, steps=20, evaluate_every=10)
 
 

@@ -46,6 +46,7 @@ def test_several_seeds(run_folder, written):
     assert 'class="missing"' not in html
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_told_where_published_runs_stand_beside(run_folder, written):
     runs = [run_folder("a"), run_folder("b", seed=1)]
     assert "weights averaged" not in text_of(written(*runs))

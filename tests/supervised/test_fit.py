@@ -68,6 +68,7 @@ def test_patience_stops_without_changing_what_was_chosen(seeds):
             np.testing.assert_allclose(stopped.test.loss[seed], seeds.test.loss[seed], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_last_chunk_may_be_shorter_and_the_last_step_is_evaluated():
     """15 steps, evaluated after 10 and 15: what 15 steps with a single evaluation come to."""
     found = fit_seeds(PROBLEM, dataclasses.replace(CONFIG, steps=15, patience=2), SUM, [0])

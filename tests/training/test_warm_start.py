@@ -30,6 +30,7 @@ def test_what_fits_is_taken_and_tasks_are_matched_by_name():
     assert (report.fresh, report.dropped) == (("other",), ())
 
 
+@pytest.mark.slow
 def test_a_model_from_data_begins_where_another_ended(tmp_path, capsys):
     config = TrainConfig(
         problem="points", trunk=TrunkConfig(8, 1), batch_size=16, steps=20, eval_every=10, tensorboard=False
