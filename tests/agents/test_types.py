@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +11,7 @@ from polytask.agents import averaging
 from polytask.agents.affinity import fresh_averages
 from polytask.agents.factory import make_agent
 from tests.agents.cases import BRC, SAC, TASKS, both_tasks, make_batches
+from tests.dtypes import cast
 
 pytestmark = pytest.mark.slow
 
@@ -30,10 +30,6 @@ CONFIGS = {
 
 def types(tree):
     return [x.dtype for x in jax.tree.leaves(tree)]
-
-
-def cast(tree, dtype):
-    return jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, tree)
 
 
 def check(config, dtype):

@@ -13,8 +13,8 @@ from tests.small import command
 LONG = "a label that is long enough to be folded in a terminal of eighty columns, decision quality"
 
 
-def finding(full, output, say):
-    say("half of it is done [of two]")
+def finding(full, output, log):
+    log("half of it is done [of two]")
     rows = (
         Row(LONG, 0.123456, 0.1, 0.15, "0.0912 ± 0.0102 (table 2 of the paper, ten seeds)", 10),
         Row("without a number [here]", None, paper="could not be obtained"),

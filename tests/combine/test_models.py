@@ -9,6 +9,7 @@ import pytest
 
 from polytask.combine import COMBINERS, combined_gradient, make_combiner, representation_gradient
 from polytask.combine.optax_face import as_optax
+from tests.dtypes import cast, forms
 
 NAMES = ("sum", "mean", "pcgrad", "mgda", "cagrad", "nash_mtl", "fairgrad", "upgrad", "graddrop", "famo")
 
@@ -22,9 +23,7 @@ class Model(eqx.Module):
 
 
 def model(dtype=jnp.float32):
-    network = eqx.nn.MLP(3, 2, 4, 1, key=jax.random.key(0))
-    cast = jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, network)
-    return Model(cast, jnp.array([1, 0]), 2.0)
+    return Model(cast(eqx.nn.MLP(3, 2, 4, 1, key=jax.random.key(0)), dtype), jnp.array([1, 0]), 2.0)
 
 
 def losses(model):
@@ -34,13 +33,12 @@ def losses(model):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("dtype", [pytest.param(jnp.float32, marks=pytest.mark.slow), jnp.bfloat16])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_a_model_with_leaves_that_are_no_floats_gets_a_gradient_of_its_own_types(name, dtype):
     params, combiner = model(dtype), make_combiner(name)
     found = combined_gradient(combiner, losses, params, combiner.init(params, 2), key=jax.random.key(1))
-    given, trained = (jax.tree.leaves(tree) for tree in (found.gradient, eqx.filter(params, eqx.is_inexact_array)))
-    assert [(g.shape, g.dtype) for g in given] == [(p.shape, p.dtype) for p in trained]
-    assert all(bool(jnp.isfinite(g.astype(jnp.float32)).all()) for g in given)
+    assert forms(found.gradient) == forms(params)
+    assert all(bool(jnp.isfinite(g.astype(jnp.float32)).all()) for g in jax.tree.leaves(found.gradient))
 
 
 @pytest.mark.parametrize("form", [dict, list])
@@ -68,20 +66,31 @@ def descend(params, gradient):
     return jax.tree.map(lambda x, y: x - 0.1 * y, params, gradient)
 
 
+def squares(params):
+    return jnp.stack([params["w"].sum() ** 2 + 1, jnp.square(params["w"] - 1).sum() + 1])
+
+
+def float64_gradient(name, transform):
+    """The gradient that a method gives of float64 parameters, by `transform` of the function that computes it."""
+    with jax.enable_x64(True):
+        params, combiner = {"w": jnp.arange(3.0)}, make_combiner(name)
+        run = partial(combined_gradient, combiner, squares, key=jax.random.key(0), step=descend)
+        return transform(lambda params, state: run(params, state).gradient["w"])(params, combiner.init(params, 2))
+
+
 def test_float64_gives_float64():
     """A promotion or an unsafe scatter, which are errors here, shows when a method is traced."""
-    with jax.enable_x64(True):
-        params, key = {"w": jnp.arange(3.0)}, jax.random.key(0)
+    for name in COMBINERS:
+        named = name + {"constant": ":weights=1,2", "dwa": ":period=2"}.get(name, "")
+        assert float64_gradient(named, lambda f: partial(jax.eval_shape, f)).dtype == jnp.float64, name
 
-        def losses(params):
-            return jnp.stack([params["w"].sum() ** 2 + 1, jnp.square(params["w"] - 1).sum() + 1])
 
-        for name in COMBINERS:
-            combiner = make_combiner(name + {"constant": ":weights=1,2", "dwa": ":period=2"}.get(name, ""))
-            state = combiner.init(params, 2)
-            run = partial(combined_gradient, combiner, losses, key=key, step=descend)
-            found = jax.eval_shape(lambda params, state, run=run: run(params, state).gradient["w"], params, state)
-            assert found.dtype == jnp.float64, name
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_float64_gives_finite_float64(name):
+    gradient = float64_gradient(name, jax.jit)
+    assert gradient.dtype == jnp.float64
+    assert bool(jnp.isfinite(gradient).all())
 
 
 def stacked(params):
@@ -95,10 +104,8 @@ def stacked(params):
 def test_an_optax_aggregator_takes_such_models_too(name, dtype):
     params = model(dtype)
     aggregator = as_optax(make_combiner(name), 2, jax.random.key(0))
-    gradients = jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, stacked(params))
-    gradient, _ = aggregator.update(gradients, aggregator.init(params), losses=jnp.ones(2))
-    given, trained = (jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array)) for tree in (gradient, params))
-    assert [(g.shape, g.dtype) for g in given] == [(p.shape, p.dtype) for p in trained]
+    gradient, _ = aggregator.update(stacked(params), aggregator.init(params), losses=jnp.ones(2))
+    assert forms(gradient) == forms(params)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
@@ -117,6 +124,4 @@ def test_so_does_the_gradient_by_a_representation(dtype):
     found = representation_gradient(
         combiner, represent, head_losses, trunk, heads, combiner.init(trunk, 2), key=jax.random.key(0)
     )
-    given = jax.tree.leaves(found.gradient)
-    trained = jax.tree.leaves(eqx.filter((trunk, heads), eqx.is_inexact_array))
-    assert [(g.shape, g.dtype) for g in given] == [(p.shape, p.dtype) for p in trained]
+    assert forms(found.gradient) == forms((trunk, heads))

@@ -54,7 +54,6 @@ def test_a_run_of_any_length_ends_with_metrics_and_an_evaluation(tmp_path):
     assert RunFolder(tmp_path / "blind").read_evaluations() == []
 
 
-@pytest.mark.slow
 def test_what_combiners_tell_is_logged(tmp_path):
     agent = dataclasses.replace(SMALL, critic_combiner="mgda", actor_combiner="pcgrad")
     assert train(config(agent=agent, steps=45), tmp_path / "run")

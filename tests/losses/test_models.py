@@ -7,6 +7,7 @@ import pytest
 
 from polytask import losses
 from polytask.losses import lodl
+from tests.dtypes import cast
 
 
 class Model(eqx.Module):
@@ -18,10 +19,6 @@ class Model(eqx.Module):
 
     def __call__(self, x):
         return self.network(x)[self.order] * self.scale
-
-
-def cast(tree, dtype):
-    return jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, tree)
 
 
 def squares(prediction, y, aux):
@@ -63,7 +60,7 @@ def check_functions(dtype):
     functions = {
         "soft_top_k": lambda x: losses.soft_top_k(x, 2) * s,
         "soft_knapsack": lambda x: losses.soft_knapsack(x, jnp.ones_like(s), 2.0) * s,
-        "soft_budget": lambda x: losses.soft_budget(lambda z: (x * z).sum(), 4, 2, steps=2, dtype=dtype) * s,
+        "soft_budget": lambda x: losses.soft_budget(lambda z: (x * z).sum(), 4, 2, steps=2) * s,
         "project_simplex": lambda x: losses.project_simplex(x) * s,
         "categorical": lambda x: losses.cross_entropy(losses.categorical_td_target(half, half, half, p, 10.0), x),
         "expected_value": lambda x: losses.expected_value(jax.nn.softmax(x), 10.0),

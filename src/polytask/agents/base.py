@@ -1,7 +1,6 @@
 """What every agent shares: the batch, the tasks' facts as arrays, and the interface."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -102,6 +101,8 @@ def diagnose_tasks(
 class Method(NamedTuple):
     """What an agent's file provides: pure functions of (config, facts, ...), which `Agent` compiles.
 
+    Facts, batches and bounds come to them in the float type of the actor's parameters.
+
     `values(config, facts, state, outputs, task_ids, return_bound)` turns the critics' outputs into raw reward units.
     """
 
@@ -130,10 +131,8 @@ class Agent:
         if mesh is not None:
             check_width(mesh, config.critic_width)
         self._update = jax.jit(self._update_now, donate_argnums=0)
-        self._diagnose = jax.jit(partial(method.diagnose, config, self.facts))
-        self._measure_affinity = method.measure_affinity and jax.jit(
-            partial(method.measure_affinity, config, self.facts)
-        )
+        self._diagnose = jax.jit(self._typed(method.diagnose))
+        self._measure_affinity = method.measure_affinity and jax.jit(self._typed(method.measure_affinity))
         self._act = jax.jit(self._act_now)
         self._follow = jax.jit(averaging.follow)
         self._values = jax.jit(self._values_now)
@@ -212,7 +211,7 @@ class Agent:
 
         `update` donates the states.
         """
-        update = partial(self._method.update, self.config, self.facts)
+        update = self._typed(self._method.update)
 
         def act(states: Any, observations: Array, task_ids: Array, keys: Array) -> Array:
             conditioning = states.critic.conditioning
@@ -265,8 +264,17 @@ class Agent:
             return None
         return conditioning(jnp.arange(len(self.tasks)))
 
+    def _typed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A method's function of what it learns from, which it then gets in the type of its parameters."""
+
+        def typed(state, batches, return_bound, *more):
+            facts, batches, return_bound = in_type_of(state.actor, (self.facts, batches, return_bound))
+            return function(self.config, facts, state, batches, return_bound, *more)
+
+        return typed
+
     def _update_now(self, state, batches, return_bound, key):
-        state, metrics = self._method.update(self.config, self.facts, state, batches, return_bound, key)
+        state, metrics = self._typed(self._method.update)(state, batches, return_bound, key)
         if self._mesh is not None:
             state = jax.lax.with_sharding_constraint(state, self._shardings(state))
         return state, metrics

@@ -17,7 +17,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from polytask.agents.affinity import AffinityAverages, observe_part
-from polytask.agents.base import Method, TaskFacts, diagnose_tasks, in_type_of, polyak, sample_actions
+from polytask.agents.base import Method, TaskFacts, diagnose_tasks, polyak, sample_actions
 from polytask.agents.combining import combined_or_mean, make_combiners, named
 from polytask.agents.config import BRCConfig
 from polytask.losses import (
@@ -306,7 +306,6 @@ def update(
 
     Rewards are scaled once, with the temperature at the beginning, as in the official code.
     """
-    facts, batches, return_bound = in_type_of(state.actor, (facts, batches, return_bound))
     batches, _ = scaled(config, facts, state, batches, return_bound)
 
     def one(state: BRCState, inputs: tuple[Batch, Array]) -> tuple[BRCState, dict[str, Array]]:
@@ -330,7 +329,6 @@ def diagnose(
     key: PRNGKeyArray,
 ) -> dict[str, Float[Array, " tasks"]]:
     """Per-task losses, entropy, value and gradient norms; `batches` has shape (tasks, batch, ...)."""
-    facts, batches, return_bound = in_type_of(state.actor, (facts, batches, return_bound))
     batches, scale = scaled(config, facts, state, batches, return_bound)
 
     metrics = diagnose_tasks(
@@ -358,7 +356,6 @@ def measure_affinity(
 
     Targets are those of the moment, and the actor's losses are under the critics of the moment.
     """
-    facts, batches, return_bound = in_type_of(state.actor, (facts, batches, return_bound))
     batches, _ = scaled(config, facts, state, batches, return_bound)
     noise = jax.random.normal(key, (2, *batches.actions.shape), batches.actions.dtype)
     targets = jax.lax.map(lambda x: critic_target(config, facts, state, *x), (batches, noise[0]))

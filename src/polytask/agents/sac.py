@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from polytask.agents.base import Method, TaskFacts, diagnose_tasks, in_type_of, polyak, sample_actions
+from polytask.agents.base import Method, TaskFacts, diagnose_tasks, polyak, sample_actions
 from polytask.agents.config import SACConfig
 from polytask.losses import optimiser_step, soft_policy_loss, soft_td_target, temperature_loss
 from polytask.networks import CriticEnsemble, GaussianActor, NoTaskFeatures, TaskHead, make_trunk
@@ -151,7 +151,6 @@ def update(
     key: PRNGKeyArray,
 ) -> tuple[SACState, dict[str, Float[Array, ""]]]:
     """A gradient step for each batch along the leading axis. `return_bound` is not used: rewards stay raw."""
-    facts, batches = in_type_of(state.actor, (facts, batches))
     keys = jax.random.split(key, batches.rewards.shape[0])
     state, metrics = jax.lax.scan(partial(_update_one, config, facts), state, (batches, keys))
     return state, jax.tree.map(lambda m: m[-1], metrics)
@@ -166,7 +165,6 @@ def diagnose(
     key: PRNGKeyArray,
 ) -> dict[str, Float[Array, " tasks"]]:
     """Per-task losses, entropy, value and gradient norms; `batches` has shape (tasks, batch, ...)."""
-    facts, batches = in_type_of(state.actor, (facts, batches))
     metrics = diagnose_tasks(
         state,
         batches,

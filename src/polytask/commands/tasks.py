@@ -94,8 +94,7 @@ def _problems(name: str) -> int:
     console.print()
     for known, summary in DECISIONS.items():
         console.print(f"{known}: {summary}", highlight=False)
-    others = [name for name in PROBLEMS.names() if name not in (*SUMMARIES, *DECISIONS)]
-    if others:
+    if others := PROBLEMS.names():
         console.print(f"\nOf other packages: {', '.join(PREFIX + name for name in others)}", highlight=False)
     console.print(
         f"\n`polytask tasks {PREFIX}multidigits` lists the tasks of one.\n"

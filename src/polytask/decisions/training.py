@@ -29,7 +29,7 @@ class Inputs(NamedTuple):
 class Outcome(NamedTuple):
     """What is known after some updates.
 
-    - `metrics`: means over these updates of what the learner tells; `sound`: how many of them met no problem.
+    - `metrics`: means over these updates of what the learner logs; `sound`: how many of them met no problem.
     - `quality`: on the test data; `squared_error`: there, by task.
     - `metric`: the learned one's diagonal on the test data, its mean over the rows of each task; None without one.
     - `by_truth`: of one that depends on the input, how it moves with the truth (`metric_by_truth`).

@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 Temperature = Float[Array, ""] | float
@@ -103,16 +102,16 @@ def soft_budget(
     budget: int,
     temperature: Temperature = 0.05,
     steps: int = 30,
-    dtype: DTypeLike = float,
 ) -> Float[Array, " items"]:
     """max over 0 <= z <= 1, sum z <= budget, of objective(z) + temperature * (the entropy of z's entries).
 
     For objectives that grow less with more (multilinear extensions of submodular functions): z follows its own
     soft_knapsack under the objective's gradient, half of the way in each of `steps` steps, from an even split, and the
-    gradient passes through these steps. Of an objective that is not concave it finds a local maximum. `dtype` is that
-    of z, in which the objective computes; JAX's own unless one is given.
+    gradient passes through these steps. Of an objective that is not concave it finds a local maximum.
     """
-    ones = jnp.ones(items, dtype)
+    # What has no type of its own takes that of what the objective holds.
+    untyped = jax.ShapeDtypeStruct((items,), jnp.result_type(float), weak_type=True)
+    ones = jnp.ones(items, jax.eval_shape(objective, untyped).dtype)
 
     def step(z: Array, _: None) -> tuple[Array, None]:
         return (z + soft_knapsack(jax.grad(objective)(z), ones, float(budget), temperature)) / 2, None

@@ -53,10 +53,10 @@ def _numbers(pooled: Pooled, names: Sequence[str], order: Sequence[int], console
 
     values, scale = off_diagonal(pooled), scale_of(pooled)
     power = int(np.floor(np.log10(scale))) - 2
-    width = console.width - 6 * len(names) - 4
-    console.print(Text(" " * (width + 4) + "".join(f"{i + 1:>6}" for i in range(len(names)))))
+    label_width = console.width - 6 * len(names) - 4
+    console.print(Text(" " * (label_width + 4) + "".join(f"{i + 1:>6}" for i in range(len(names)))))
     for row, s in enumerate(order):
-        line = Text(f"{row + 1:>3} {names[s][:width]:<{width}}")
+        line = Text(f"{row + 1:>3} {names[s][:label_width]:<{label_width}}")
         for r in order:
             shown = "." if s == r else "?" if np.isnan(values[s, r]) else f"{values[s, r] / 10.0**power:+.0f}"
             line.append(f"{shown:>6}", _style(values[s, r], pooled.error[s, r], scale))
@@ -70,11 +70,11 @@ def _signs(pooled: Pooled, names: Sequence[str], order: Sequence[int], console: 
 
     values, scale = off_diagonal(pooled), scale_of(pooled)
     wide = 2 if 2 * len(names) + 12 <= console.width else 1
-    width = console.width - wide * len(names) - 4
+    label_width = console.width - wide * len(names) - 4
     for head in ([f"{i + 1:>2}"[0] for i in range(len(names))], [f"{i + 1:>2}"[1] for i in range(len(names))]):
-        console.print(Text(" " * (width + 4) + "".join(f"{h:>{wide}}" for h in head), "dim"))
+        console.print(Text(" " * (label_width + 4) + "".join(f"{h:>{wide}}" for h in head), "dim"))
     for row, s in enumerate(order):
-        line = Text(f"{row + 1:>3} {names[s][:width]:<{width}}", no_wrap=True)
+        line = Text(f"{row + 1:>3} {names[s][:label_width]:<{label_width}}", no_wrap=True)
         for r in order:
             value, error = values[s, r], pooled.error[s, r]
             line.append(f"{' ' if s == r else _sign(value, error, scale):>{wide}}", _style(value, error, scale))
