@@ -163,12 +163,10 @@ def make_loggers(
     run: Path, config: Mapping[str, Any], tensorboard: bool, wandb: bool, resumed_at: int | None = None
 ) -> Loggers:
     """The loggers of a run: JSON lines always, the others as asked for; `resumed_at` as in `TensorBoardLogger`."""
-    loggers: list[Logger] = [JsonlLogger(run)]
+    loggers: list[Logger] = [WandbLogger(run, config)] if wandb else []  # first, since it may not be installed
     if tensorboard:
         loggers.append(TensorBoardLogger(run, resumed_at))
-    if wandb:
-        loggers.append(WandbLogger(run, config))
-    return Loggers(loggers)
+    return Loggers([*loggers, JsonlLogger(run)])
 
 
 def plain(value: Any) -> Any:
