@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal, get_args
 
-from polytask.config.fields import field
+from polytask.config.fields import check, field
 from polytask.training.config import RunConfig
 
 Loss = Literal["two-stage", "dfl", "dfl+mse", "lodl", "spo+", "taskmet"]
@@ -40,7 +40,11 @@ class DecisionConfig(RunConfig):
     """Steps between checkpoints, each after the evaluation that comes then."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        check(self)
+        if self.affinity_every:
+            raise ValueError(
+                "--affinity-every measures what tasks do to each other, and a decision is one task: leave it out"
+            )
         if self.loss != "taskmet" and (self.metric != "input" or self.per_task or self.trace):
             raise ValueError(
                 f"--metric, --per-task and --trace shape the metric that --loss taskmet learns; --loss {self.loss} "

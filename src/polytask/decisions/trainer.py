@@ -38,8 +38,6 @@ class DecisionTrainer:
 
     def __init__(self, config: DecisionConfig, case: Case, seeds: Sequence[int]) -> None:
         self.config, self.case, self.seeds = resolved(case, config), case, tuple(seeds)
-        if config.affinity_every:
-            raise ValueError("a decision is one task: there is no affinity to measure, leave --affinity-every out")
         self.tasks = (task_name(config.problem),)
         each = [make_inputs(case, self.config, seed) for seed in self.seeds]
         self.facts: Sequence[Mapping[str, Any]] = [case_facts(self.config, case, one) for one in each]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from polytask.config.fields import check, field
 from polytask.plugins import Table
-from polytask.training.config import RunConfig
+from polytask.training.config import RunConfig, check_patience
 
 LOSSES: Table[Callable[..., Any]] = Table(
     what="loss",
@@ -85,8 +85,7 @@ class SupervisedConfig:
         LOSSES.check(self.loss, "--loss")
         if bool(self.relevance) != (self.loss == "task-weighted"):
             raise ValueError("--loss task-weighted and --relevance NAME=WEIGHT go together: give both, or neither")
-        if self.patience and not self.eval_every:
-            raise ValueError("--patience counts evaluations, and --eval-every 0 makes none; leave one of them out")
+        check_patience(self.patience, self.eval_every)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

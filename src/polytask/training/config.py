@@ -37,6 +37,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        check_patience(self.patience, self.eval_every)
 
     @property
     def log_every(self) -> int:
@@ -47,6 +48,12 @@ class RunConfig:
     def stride(self) -> int:
         """Steps that are one program: a run stops at its multiples only, and at its last step."""
         return 1
+
+
+def check_patience(patience: int, eval_every: int) -> None:
+    """Raises ValueError for patience where 0 steps between evaluations mean that there are none."""
+    if patience and not eval_every:
+        raise ValueError("--patience counts evaluations, and --eval-every 0 makes none; leave one of them out")
 
 
 def content_of(kind: str, config: RunConfig, facts: Mapping[str, Any]) -> dict[str, Any]:

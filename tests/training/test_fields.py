@@ -1,0 +1,116 @@
+"""Every field that all configurations have, in every kind of training: it does what it says, or is refused by flag."""
+
+import dataclasses
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from polytask.agents.registry import agent_config
+from polytask.decisions import DecisionConfig
+from polytask.online.config import TrainConfig as OnlineConfig
+from polytask.runs import checkpoint
+from polytask.supervised import OptimiserConfig, TrainConfig, TrunkConfig
+from polytask.training import kinds
+from polytask.training.config import RunConfig
+from polytask.training.start import train
+from tests.small import PLANE, POINT
+
+EVERY = {"steps": 80, "eval_every": 20, "checkpoint_every": 20, "tensorboard": False}
+SLOW = 1e-12  # a learning rate at which no evaluation is better than the one before
+TINY = {"critic_width": 16, "critic_depth": 1, "actor_width": 16, "bins": 11, "batch_size": 8, "updates_per_step": 1}
+CONFIGS = {
+    "decisions": DecisionConfig(problem="problems/tests.decisions.small:shops", learning_rate=SLOW, **EVERY),
+    "supervised": TrainConfig(
+        problem="problems/tests.supervised.small:points",
+        trunk=TrunkConfig(4, 1),
+        optimiser=OptimiserConfig(learning_rate=SLOW),
+        **EVERY,
+    ),
+    "online": OnlineConfig(
+        (POINT, PLANE), agent_config("brc", **TINY, learning_rate=SLOW), warmup_steps=20, policy_average=0, **EVERY
+    ),
+}
+CHANGED = {
+    "seed": 3,
+    "steps": 100,
+    "eval_every": 40,
+    "checkpoint_every": 40,
+    "patience": 1,
+    "affinity_every": 10,
+    "start_from": "",  # the first run
+    "tensorboard": True,
+    "wandb": True,
+}
+REFUSED = {("decisions", "affinity_every"): "--affinity-every .* a decision is one task: leave it out"}
+
+
+def evaluations(run):
+    return [json.loads(line) for line in (run / "evaluations.jsonl").read_text().splitlines()]
+
+
+def saved(run):
+    return sorted(int(path.name.removeprefix("step_")) for path in (run / "checkpoints").iterdir())
+
+
+def does(name, run, first):
+    """Whether a field does what it says, by the folder of a run that differs in it from the first."""
+    if name == "seed":
+        arrays, others = (checkpoint.read_arrays(checkpoint.find(path).path) for path in (run, first))
+        return any(not np.array_equal(array, others[leaf]) for leaf, array in arrays.items())
+    if name == "start_from":
+        return json.loads((run / "provenance.json").read_text())["sessions"][-1]["from"].startswith(str(first))
+    if name == "affinity_every":
+        return (run / "affinity.jsonl").exists()
+    if name == "tensorboard":
+        return (run / "tensorboard").is_dir()
+    if name == "patience":
+        return "stopped_at" in evaluations(run)[-1]
+    steps = [record["step"] for record in evaluations(run)]
+    if name == "checkpoint_every":
+        return saved(run) == [40, 80]
+    return steps == {"steps": [20, 40, 60, 80, 100], "eval_every": [40, 80]}[name]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(kind, marks=[pytest.mark.slow] if kind == "online" else []) for kind in CONFIGS],
+)
+def first(request, tmp_path_factory):
+    """The kind, and a run of it."""
+    run = tmp_path_factory.mktemp(request.param)
+    assert train(CONFIGS[request.param], run)
+    return request.param, run
+
+
+def test_here_are_all_kinds_and_all_fields():
+    assert set(CONFIGS) == set(kinds.KINDS.built_in)
+    assert list(CHANGED) == [field.name for field in dataclasses.fields(RunConfig)]
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_field_does_what_it_says_or_is_refused(first, name, tmp_path, monkeypatch):
+    kind, run = first
+    value = str(run) if name == "start_from" else CHANGED[name]
+    monkeypatch.setitem(sys.modules, "wandb", None)
+
+    def changed():
+        return train(dataclasses.replace(CONFIGS[kind], **{name: value}), tmp_path / "run")
+
+    if message := REFUSED.get((kind, name)):
+        with pytest.raises(ValueError, match=message):
+            changed()
+    elif name == "wandb":
+        with pytest.raises(ImportError, match="train without --wandb"):
+            changed()
+    else:
+        assert name == "start_from" or not does(name, run, run)
+        assert changed()
+        assert does(name, tmp_path / "run", run)
+
+
+@pytest.mark.parametrize("kind", ["online", "supervised"])
+def test_patience_without_evaluations_is_refused(kind):
+    with pytest.raises(ValueError, match="--patience counts evaluations, and --eval-every 0 makes none"):
+        dataclasses.replace(CONFIGS[kind], patience=1, eval_every=0)
