@@ -31,6 +31,7 @@ from polytask.tasks.registry import resolve
 from polytask.tasks.spec import TaskSet
 
 TASKS = "metaworld/mt10"
+LOOP_STEPS = 20  # of all tasks, in a block of the training loop
 
 # Runs in a process of its own, to the first gradient step; prints the clock and the CPU at the end of every stage.
 _TO_FIRST_UPDATE = """
@@ -177,11 +178,9 @@ def stepping_rate(tasks: TaskSet, budget: float) -> Result:
     return Result("simulators, random actions", "steps/s", statistics.median(rates), max(rates), "all tasks")
 
 
-def training_rate(tasks: TaskSet, budget: float) -> Result:
-    """Environment steps per second of the whole training loop, after warm-up, logging included."""
-    config = TrainConfig(
-        tasks.names, BRCConfig(), steps=10**6, warmup_steps=tasks.horizon + 50, log_every=100, tensorboard=False
-    )
+@contextlib.contextmanager
+def learning(config: TrainConfig[Any]) -> Iterator[tuple[OnlineTrainer, Callable[[], Any]]]:
+    """A training that is past its warm-up, and a call that goes on by LOOP_STEPS, logging included; prints nothing."""
     with contextlib.ExitStack() as stack:
         run = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
@@ -195,15 +194,29 @@ def training_rate(tasks: TaskSet, budget: float) -> Result:
                 loggers.metrics({"step": trainer.step, **(record or {})})
 
         def block() -> Any:
-            trainer.advance(trainer.step + 20, lambda step: False)
+            trainer.advance(trainer.step + LOOP_STEPS, lambda step: False)
             if trainer.step % config.log_every == 0:
                 log()
             return trainer.sessions[0].state
 
         trainer.advance(config.warmup_steps, lambda step: False)
         log()
+        yield trainer, block
+
+
+def loop_config(tasks: TaskSet, agent: BRCConfig) -> TrainConfig[BRCConfig]:
+    """A training whose warm-up is as short as it can be: one episode, so that rewards have a scale."""
+    return TrainConfig(
+        tasks.names, agent, steps=10**6, warmup_steps=tasks.horizon + 50, log_every=100, tensorboard=False
+    )
+
+
+def training_rate(tasks: TaskSet, budget: float) -> Result:
+    """Environment steps per second of the whole training loop, after warm-up, logging included."""
+    config = loop_config(tasks, BRCConfig())
+    with learning(config) as (_, block):
         times = blocks(block, budget)
-    rates = [20 * len(tasks) / taken for taken in times]
+    rates = [LOOP_STEPS * len(tasks) / taken for taken in times]
     updates = f"{config.agent.updates_per_step} updates a step"
     return Result("training, the whole loop", "steps/s", statistics.median(rates), max(rates), updates)
 
