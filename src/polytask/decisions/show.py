@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polytask.decisions.config import LOSSES
+from polytask.training.show import print_lines
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -41,12 +42,8 @@ def show(config: "DecisionConfig", case: "Case", runs: Mapping[int, Path]) -> No
         "step": f"adam {config.learning_rate:g}, {batch}",
         "steps": f"{config.steps:,}{outer}",
         "": f"evaluated every {config.eval_every:,}{patience}, saved every {config.checkpoint_every:,}",
-        "seed": ", ".join(map(str, runs)),
-        "run": ", ".join(map(str, runs.values())),
     }
-    for name, text in lines.items():
-        console.print(f"{name:<7} {text}", markup=False, soft_wrap=True)
-    console.print()
+    print_lines(console, lines, config, runs)
 
 
 def facts(cases: "Sequence[tuple[str, Case]]") -> "Table":

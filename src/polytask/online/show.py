@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from polytask.training.show import print_lines
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -33,13 +35,9 @@ def show(config: "TrainConfig[Any]", tasks: "TaskSet", runs: Mapping[int, Path])
         "agent": ", ".join([agent.kind, *changed]),
         "steps": f"{config.steps:,} per task, the first {config.warmup_steps:,} with random actions",
         "": f"{evaluated}, saved every {config.checkpoint_every:,}",
-        "seed": ", ".join(map(str, runs)),
-        "run": ", ".join(map(str, runs.values())),
     }
     console.print()
-    for name, text in lines.items():
-        console.print(f"{name:<7} {text}", markup=False, soft_wrap=True)
-    console.print()
+    print_lines(console, lines, config, runs)
 
 
 def facts_table(rows: "list[tuple[str, TaskSpec]]") -> "Table":

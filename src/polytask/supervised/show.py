@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from polytask.training.show import print_lines
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -42,14 +44,9 @@ def show(config: "TrainConfig", problem: "Problem", runs: Mapping[int, Path]) ->
         "step": f"{config.combine}, scale {config.combine_scale}; "
         f"{optimiser.kind} {optimiser.learning_rate:g}{decay}, {batch:,} rows",
         "steps": f"{config.steps:,} ({epochs:,.0f} epochs), {evaluated}{patience}",
-        **({"affinity": f"measured every {config.affinity_every:,} steps"} if config.affinity_every else {}),
-        "seed": ", ".join(map(str, runs)),
-        "run": ", ".join(map(str, runs.values())),
     }
     console.print()
-    for name, text in lines.items():
-        console.print(f"{name:<7} {text}", markup=False, soft_wrap=True)
-    console.print()
+    print_lines(console, lines, config, runs)
 
 
 def facts(problem: "Problem") -> "Table":
