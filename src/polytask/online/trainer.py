@@ -62,14 +62,14 @@ class OnlineTrainer:
         self._stack = contextlib.ExitStack()
         with contextlib.ExitStack() as failing:
             failing.callback(self._stack.close)
-            self.compiled = CompilingAhead(dict, ()) if self.several else compiling(self.agent, config)
-            self._stack.callback(self.compiled.close)
             self._steppers = [(self._stepper(seed), self._stepper(seed)) for seed in runs]
             failing.pop_all()
 
     def start(self, found: Sequence[Checkpoint] | None, message: Callable[[str], object]) -> None:
         """As the protocol has it; builds the environments, the second time for a run that goes on."""
         self._message = message
+        self.compiled = CompilingAhead(dict, ()) if self.several else compiling(self.agent, self.config)
+        self._stack.callback(self.compiled.close)
         for i, ((seed, run), (stepper, _)) in enumerate(zip(self.runs.items(), self._steppers, strict=True)):
             config = dataclasses.replace(self.config, seed=seed)
             session = Session(config, self.task_set, self.agent, stepper, run)

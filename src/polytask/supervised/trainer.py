@@ -54,10 +54,8 @@ class SupervisedTrainer:
         self.facts: Sequence[Mapping[str, Any]] = [data_facts(self.given)] * len(self.seeds)
         shape = problem.train.inputs.shape[1:]
         self._rescale(fit_scales(self.given) if config.standardise else like(self.given.tasks, shape))
-        keys = [jax.random.split(seed_key(seed)) for seed in self.seeds]
-        learned = _learned(config)
-        self.states = [_fresh(self.problem, learned, key) for key, _ in keys]
-        self._keys = [key for _, key in keys]
+        eqx.filter_eval_shape(_fresh, self.problem, _learned(config), seed_key(0))  # or why it cannot be
+        self.states: list[State] = []  # until `start`
         self.seconds: Sequence[dict[str, float]] = [
             dict.fromkeys(("compile", "update", "checkpoint"), 0.0) for _ in self.seeds
         ]
@@ -68,13 +66,16 @@ class SupervisedTrainer:
     @property
     def step(self) -> int:
         """The gradient steps that the seed which got furthest has taken."""
-        return max(int(state.step) for state in self.states)
+        return max((int(state.step) for state in self.states), default=0)
 
     def start(self, found: Sequence[Checkpoint] | None, message: Callable[[str], object]) -> None:
         """As the protocol has it."""
         self._message = message
         for text in scale_warnings(self.given, self.config.standardise):
             message(f"warning: {text}")
+        keys = [jax.random.split(seed_key(seed)) for seed in self.seeds]
+        self.states = [_fresh(self.problem, _learned(self.config), key) for key, _ in keys]
+        self._keys = [key for _, key in keys]
         for i, point in enumerate(found or ()):
             saved, counters = checkpoint.restore(point.path, self._saved(i))
             self.states[i] = saved["learner"]

@@ -1,5 +1,6 @@
 """One model for each group of tasks, reported as one run."""
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
@@ -65,9 +66,8 @@ def train_groups(
             f"name the tasks of the groups, or group these tasks"
         )
     parts = [(name, group, kind.of_tasks(config, group.tasks)) for name, group in serving(groups)]
-    whole = kind.make(config, runs)  # what cannot be says so before the first group has trained
-    config, facts = whole.config, whole.facts
-    whole.close()
+    with contextlib.closing(kind.make(config, runs)) as whole:  # not started: its facts, or why it cannot be
+        config, facts = whole.config, whole.facts
     for (seed, run), own in zip(runs.items(), facts, strict=True):
         with RunFolder(run) as folder:
             content = content_of(kind.name, dataclasses.replace(config, seed=seed), own)

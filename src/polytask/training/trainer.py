@@ -33,6 +33,8 @@ class SeedsStopped(RuntimeError):
 class Trainer(Protocol):
     """Trains one seed, or several as one program; lists have an entry for each seed, in order.
 
+    Making one reads tasks and data, and raises where the configuration cannot be; what takes time waits for `start`.
+
     - `config`: with the numbers that the tasks decide; its seed is not looked at.
     - `facts`: what config.json says of tasks and data beside the configuration.
     - `tasks`: names, as in the records.
