@@ -66,12 +66,10 @@ def flat(task: str, space: gymnasium.Space, observation: Any, size: int) -> np.n
 def number(task: str, value: Any, what: str) -> float:
     """A reward or a flag as one number; raises ValueError for None, and for arrays of several."""
     try:
-        if value is not None:
-            return float(value) if np.ndim(value) == 0 else float(np.reshape(value, ()))
-    except (TypeError, ValueError):
-        pass
-    found = f"an array of shape {np.shape(value)}" if isinstance(value, np.ndarray) else repr(value)[:60]
-    raise ValueError(f"task '{task}': its {what} is {found}; return one number, as float({what})")
+        return float(value) if np.ndim(value) == 0 else float(np.reshape(value, ()))
+    except (TypeError, ValueError) as error:
+        found = f"an array of shape {np.shape(value)}" if isinstance(value, np.ndarray) else repr(value)[:60]
+        raise ValueError(f"task '{task}': its {what} is {found}; return one number, as float({what})") from error
 
 
 def _info(task: str, info: Any) -> dict[str, Any]:
