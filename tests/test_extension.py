@@ -22,16 +22,12 @@ EXAMPLE = ROOT / "examples" / "extension"
 
 
 @pytest.fixture
-def extension(tmp_path, monkeypatch):
-    """The package as pip would install it: its entry points beside its modules."""
+def extension(install, monkeypatch):
+    """The package's modules, and each group of its entry points as one that is installed."""
     groups = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]["entry-points"]
-    lines = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in entries.items()) for group, entries in groups.items()]
-    folder = tmp_path / "polytask_extension-1.0.dist-info"
-    folder.mkdir()
-    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: polytask-extension\nVersion: 1.0\n")
-    (folder / "entry_points.txt").write_text("\n".join(lines))
     monkeypatch.syspath_prepend(str(EXAMPLE))
-    monkeypatch.syspath_prepend(str(tmp_path))
+    for group, entries in groups.items():
+        install(f"extends_{group.partition('.')[2]}", "", group, "\n".join(f"{k} = {v}" for k, v in entries.items()))
     yield set(groups)
     _made.cache_clear()
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import tyro
 
-from polytask.problems import PREFIX
+from polytask.tasks.suite import PROBLEM_PREFIX
 
 
 def tasks(arguments: list[str]) -> int:
@@ -26,8 +26,8 @@ def _tasks(pattern: _Pattern = None, /) -> int:
         pattern: A part of the name, a shell pattern ('dmc/*-run'), a group (metaworld/mt10, or mt10 alone),
             gym/<part of an id>; problems, or the name of one.
     """
-    if pattern is not None and f"{pattern}/".startswith(PREFIX):
-        return _problems(pattern.removeprefix(PREFIX.rstrip("/")).lstrip("/"))
+    if pattern is not None and f"{pattern}/".startswith(PROBLEM_PREFIX):
+        return _problems(pattern.removeprefix(PROBLEM_PREFIX.rstrip("/")).lstrip("/"))
     from rich.console import Console
 
     from polytask.online.show import facts_table
@@ -83,7 +83,7 @@ def _problems(name: str) -> int:
         rows = [part.inputs.shape[0] for part in (problem.train, problem.validation, problem.test)]
         shape = " x ".join(map(str, problem.train.inputs.shape[1:]))
         outputs = sum(task.outputs for task in problem.tasks)
-        cells = (PREFIX + known, shape, str(len(problem.tasks)), str(outputs), *(f"{n:,}" for n in rows))
+        cells = (PROBLEM_PREFIX + known, shape, str(len(problem.tasks)), str(outputs), *(f"{n:,}" for n in rows))
         table.add_row(*map(Text, cells))
     console.print(table)
     console.print()
@@ -95,10 +95,10 @@ def _problems(name: str) -> int:
     for known, summary in DECISIONS.items():
         console.print(f"{known}: {summary}", highlight=False)
     if others := PROBLEMS.names():
-        console.print(f"\nOf other packages: {', '.join(PREFIX + name for name in others)}", highlight=False)
+        console.print(f"\nOf other packages: {', '.join(PROBLEM_PREFIX + name for name in others)}", highlight=False)
     console.print(
-        f"\n`polytask tasks {PREFIX}multidigits` lists the tasks of one.\n"
-        f"Your own: {PREFIX}<module>:<function>, a function that returns a problem.",
+        f"\n`polytask tasks {PROBLEM_PREFIX}multidigits` lists the tasks of one.\n"
+        f"Your own: {PROBLEM_PREFIX}<module>:<function>, a function that returns a problem.",
         highlight=False,
     )
     return 0

@@ -10,6 +10,7 @@ import tyro
 
 from polytask.decisions.config import LOSSES, DecisionConfig
 from polytask.decisions.schema import SCHEMA, label, task_facts, task_name
+from polytask.tasks.suite import PROBLEM_PREFIX
 from polytask.training import kinds
 from polytask.training.arguments import Asked, Common, asked, parse, value_of
 from polytask.training.kinds import Kind, Measured, Options
@@ -17,8 +18,6 @@ from polytask.training.kinds import Kind, Measured, Options
 if TYPE_CHECKING:
     from polytask.decisions.case import Case
     from polytask.decisions.trainer import DecisionTrainer
-
-PREFIX = "problems/"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,7 +85,7 @@ def _accepts(arguments: Sequence[str]) -> bool:
 
     data_seed = value_of(arguments, "--data-seed", "0")
     seed = int(data_seed) if data_seed.isdecimal() else 0
-    return any(is_decision(name, seed) for name in arguments if name.startswith(PREFIX))
+    return any(is_decision(name, seed) for name in arguments if name.startswith(PROBLEM_PREFIX))
 
 
 def _parse(arguments: Sequence[str]) -> Asked:
@@ -94,10 +93,10 @@ def _parse(arguments: Sequence[str]) -> Asked:
 
     loss = value_of(arguments, "--loss", "")
     if loss in HEAD_LOSSES:
-        name = next(argument for argument in arguments if argument.startswith(PREFIX))
+        name = next(argument for argument in arguments if argument.startswith(PROBLEM_PREFIX))
         raise ValueError(
-            f"--loss {loss} is for problems with heads, such as {PREFIX}multidigits; {name} ends in a decision and "
-            f"takes {', '.join(LOSSES)}"
+            f"--loss {loss} is for problems with heads, such as {PROBLEM_PREFIX}multidigits; {name} ends in a decision "
+            f"and takes {', '.join(LOSSES)}"
         )
     return asked(parse(Arguments, arguments, Arguments()), DecisionConfig)
 
@@ -107,7 +106,12 @@ def _folder(config: DecisionConfig) -> str:
     metric = "" if config.metric == "input" else config.metric
     numbers = {"trace": config.trace, "temperature": config.temperature, "rate": config.learning_rate}
     changed = [f"{name}{value:g}" for name, value in numbers.items() if value]
-    parts = (_slug(config.problem.removeprefix(PREFIX)), _slug(config.loss), metric, "per-task" * config.per_task)
+    parts = (
+        _slug(config.problem.removeprefix(PROBLEM_PREFIX)),
+        _slug(config.loss),
+        metric,
+        "per-task" * config.per_task,
+    )
     return "-".join(part for part in (*parts, *changed) if part)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from polytask.runs.records import Measure, Schema, TaskFacts
+from polytask.tasks.suite import PROBLEM_PREFIX
 
 TASK_KIND = "decision"  # of the one task in config.json
 JUDGED = "decision quality"
@@ -36,7 +37,7 @@ SCHEMA = Schema(
 
 def task_name(problem: str) -> str:
     """The problem's name as tables and charts show it."""
-    return problem.removeprefix("problems/").rpartition(":")[2] or "decision"
+    return problem.removeprefix(PROBLEM_PREFIX).rpartition(":")[2] or "decision"
 
 
 def task_facts(content: Mapping[str, Any]) -> tuple[TaskFacts, ...]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polytask.decisions.config import LOSSES
+from polytask.tasks.suite import PROBLEM_PREFIX
 from polytask.training.show import print_lines
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def facts(cases: "Sequence[tuple[str, Case]]") -> "Table":
         every = case.losses == LOSSES
         losses = "any" if every else "any but " + ", ".join(loss for loss in LOSSES if loss not in case.losses)
         numbers = (case.features, case.outputs, max(1, len(case.tasks)), f"{case.steps:,}")
-        table.add_row(*map(Text, (f"problems/{name}", *map(str, numbers), losses)))
+        table.add_row(*map(Text, (f"{PROBLEM_PREFIX}{name}", *map(str, numbers), losses)))
     return table
 
 

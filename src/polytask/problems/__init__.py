@@ -10,6 +10,7 @@ from polytask.decisions.config import LOSSES as DECISION_LOSSES
 from polytask.plugins import Table, nearest
 from polytask.supervised.config import LOSSES as HEAD_LOSSES
 from polytask.supervised.config import OptimiserConfig, SupervisedConfig, TrunkConfig
+from polytask.tasks.suite import PROBLEM_PREFIX
 
 if TYPE_CHECKING:
     from polytask.decisions.case import Case
@@ -19,7 +20,6 @@ __all__ = [
     "DECISIONS",
     "DECISION_LOSSES",
     "HEAD_LOSSES",
-    "PREFIX",
     "PROBLEMS",
     "SUMMARIES",
     "is_decision",
@@ -27,8 +27,6 @@ __all__ = [
     "resolve_decision",
     "settings",
 ]
-
-PREFIX = "problems/"
 
 SUMMARIES = {
     "multidigits": "two overlaid digits, to be read both: 2 tasks of ten classes",
@@ -69,7 +67,7 @@ _SETTINGS = {
 
 def settings(name: str) -> SupervisedConfig:
     """How the problem of that name is trained by default."""
-    return _SETTINGS.get(name.removeprefix(PREFIX), SupervisedConfig())
+    return _SETTINGS.get(name.removeprefix(PROBLEM_PREFIX), SupervisedConfig())
 
 
 def resolve(name: str, seed: int = 0) -> "Problem":
@@ -84,9 +82,11 @@ def resolve(name: str, seed: int = 0) -> "Problem":
     or a function that returns something else, ModuleNotFoundError for an unknown module, and ImportError, with the
     command that installs it, for a package that the data needs.
     """
-    bare = name.removeprefix(PREFIX)
+    bare = name.removeprefix(PROBLEM_PREFIX)
     if is_decision(bare, seed):
-        raise ValueError(f"{PREFIX}{bare} ends in a decision and has no heads to train; resolve_decision gives it")
+        raise ValueError(
+            f"{PROBLEM_PREFIX}{bare} ends in a decision and has no heads to train; resolve_decision gives it"
+        )
     if _is_made(bare):
         return _made(bare, seed)
     heads = re.fullmatch(r"digit-attributes-(\d+)", bare)
@@ -95,9 +95,13 @@ def resolve(name: str, seed: int = 0) -> "Problem":
 
         return digit_attributes(seed, int(heads[1]))
     if bare not in SUMMARIES:
-        instead = nearest(PREFIX + bare, [PREFIX + known for known in (*SUMMARIES, *DECISIONS, *PROBLEMS.names())])
+        instead = nearest(
+            PROBLEM_PREFIX + bare, [PROBLEM_PREFIX + known for known in (*SUMMARIES, *DECISIONS, *PROBLEMS.names())]
+        )
         instead += "" if instead.endswith("?") else "."
-        raise ValueError(f"unknown problem '{name}': {instead} Your own is called {PREFIX}my_module:make_problem")
+        raise ValueError(
+            f"unknown problem '{name}': {instead} Your own is called {PROBLEM_PREFIX}my_module:make_problem"
+        )
     return _make(bare)(seed)
 
 
@@ -106,7 +110,7 @@ def is_decision(name: str, seed: int = 0) -> bool:
 
     The function of a person, or of another package, is called to find out.
     """
-    bare = name.removeprefix(PREFIX)
+    bare = name.removeprefix(PROBLEM_PREFIX)
     if not _is_made(bare):
         return bare in DECISIONS
     made = _made(bare, seed)
@@ -120,10 +124,12 @@ def resolve_decision(name: str) -> "Case":
 
     Raises as `resolve`, but not for data or solvers that are not installed: these say so when they are used.
     """
-    bare = name.removeprefix(PREFIX)
+    bare = name.removeprefix(PROBLEM_PREFIX)
     if not is_decision(bare):
         resolve(bare)
-        raise ValueError(f"{PREFIX}{bare} ends in no decision; there are {', '.join(PREFIX + n for n in DECISIONS)}")
+        raise ValueError(
+            f"{PROBLEM_PREFIX}{bare} ends in no decision; there are {', '.join(PROBLEM_PREFIX + n for n in DECISIONS)}"
+        )
     if _is_made(bare):
         return _made(bare, 0)
     from polytask.problems.decisions import make_case
@@ -171,7 +177,7 @@ def _function(bare: str) -> Callable[..., Any]:
         found = import_own(module)
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"problem '{PREFIX}{bare}': {error}; is the module's folder on PYTHONPATH?", name=error.name
+            f"problem '{PROBLEM_PREFIX}{bare}': {error}; is the module's folder on PYTHONPATH?", name=error.name
         ) from error
     function: Any = getattr(found, attribute, None)
     if not callable(function):

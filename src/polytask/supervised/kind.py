@@ -12,6 +12,7 @@ from polytask.config.fields import values_of
 from polytask.supervised.config import LOSSES, TrainConfig
 from polytask.supervised.schema import SCHEMA, task_facts
 from polytask.tasks.relevance import within
+from polytask.tasks.suite import PROBLEM_PREFIX
 from polytask.training import kinds
 from polytask.training.arguments import Asked, Common, asked, parse, value_of
 from polytask.training.kinds import Kind, Measured, Options
@@ -19,8 +20,6 @@ from polytask.training.kinds import Kind, Measured, Options
 if TYPE_CHECKING:
     from polytask.supervised.problem import Problem
     from polytask.supervised.trainer import SupervisedTrainer
-
-PREFIX = "problems/"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,7 +66,7 @@ def kind_of(resolve: "Callable[[TrainConfig], Problem]") -> Kind:
         name="supervised",
         config=TrainConfig,
         facts=("specs", "data"),
-        accepts=lambda arguments: any(argument.startswith(PREFIX) for argument in arguments),
+        accepts=lambda arguments: any(argument.startswith(PROBLEM_PREFIX) for argument in arguments),
         parse=_parse,
         folder=_folder,
         make=make,
@@ -90,12 +89,12 @@ def _by_name(config: TrainConfig) -> "Problem":
 def _parse(arguments: Sequence[str]) -> Asked:
     from polytask.problems import DECISION_LOSSES, DECISIONS, settings
 
-    name = next(argument for argument in arguments if argument.startswith(PREFIX))
+    name = next(argument for argument in arguments if argument.startswith(PROBLEM_PREFIX))
     loss = value_of(arguments, "--loss", "")
     if loss in DECISION_LOSSES:
         raise ValueError(
             f"--loss {loss} learns from decisions, and {name} ends in none: it takes {', '.join(LOSSES.names())}. "
-            f"Problems that end in one: {', '.join(PREFIX + known for known in DECISIONS)}"
+            f"Problems that end in one: {', '.join(PROBLEM_PREFIX + known for known in DECISIONS)}"
         )
     given = parse(Arguments, arguments, Arguments(**values_of(settings(name))))
     if given.epochs is None:
@@ -111,7 +110,7 @@ def _parse(arguments: Sequence[str]) -> Asked:
 
 def _folder(config: TrainConfig) -> str:
     """`multidigits-pcgrad`."""
-    slug = re.sub(r"[^A-Za-z0-9._]+", "-", config.problem.removeprefix(PREFIX)).strip("-")
+    slug = re.sub(r"[^A-Za-z0-9._]+", "-", config.problem.removeprefix(PROBLEM_PREFIX)).strip("-")
     shown = config.tasks if len(config.tasks) <= 3 else (*config.tasks[:2], f"{len(config.tasks) - 2}-more")
     combine = re.sub(r"[^A-Za-z0-9._]+", "-", config.combine).strip("-")
     loss = "-".join((config.loss, *config.relevance)).replace("=", "") if config.loss != "likelihood" else ""

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "polytask.suites"
 """The group of entry points by which packages offer suites of theirs."""
 
+PROBLEM_PREFIX = "problems/"
+"""What the names of problems begin with, as those of tasks do with their suite."""
+
 
 class EnvPoolTask(NamedTuple):
     """How EnvPool is asked for a task.
