@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +18,16 @@ from polytask.training.config import RunConfig
 from polytask.training.start import train
 from tests.small import PLANE, POINT
 
-EVERY = {"steps": 80, "eval_every": 20, "checkpoint_every": 20, "tensorboard": False}
+EVERY: dict[str, Any] = {"steps": 80, "eval_every": 20, "checkpoint_every": 20, "tensorboard": False}
 SLOW = 1e-12  # a learning rate at which no evaluation is better than the one before
-TINY = {"critic_width": 16, "critic_depth": 1, "actor_width": 16, "bins": 11, "batch_size": 8, "updates_per_step": 1}
+TINY: dict[str, Any] = {
+    "critic_width": 16,
+    "critic_depth": 1,
+    "actor_width": 16,
+    "bins": 11,
+    "batch_size": 8,
+    "updates_per_step": 1,
+}
 CONFIGS = {
     "decisions": DecisionConfig(problem="problems/tests.decisions.small:shops", learning_rate=SLOW, **EVERY),
     "supervised": TrainConfig(
@@ -32,7 +40,7 @@ CONFIGS = {
         (POINT, PLANE), agent_config("brc", **TINY, learning_rate=SLOW), warmup_steps=20, policy_average=0, **EVERY
     ),
 }
-CHANGED = {
+CHANGED: dict[str, Any] = {
     "seed": 3,
     "steps": 100,
     "eval_every": 40,
