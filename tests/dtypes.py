@@ -4,6 +4,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 
 
 def cast(tree: Any, dtype: Any) -> Any:
@@ -12,5 +13,6 @@ def cast(tree: Any, dtype: Any) -> Any:
 
 
 def forms(tree: Any) -> list[tuple[tuple[int, ...], Any]]:
-    """Shape and type of everything in it that can be trained."""
-    return [(x.shape, x.dtype) for x in jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))]
+    """Shape and type of everything in it that can be trained, or that stands for such an array."""
+    leaves = [x for x in jax.tree.leaves(tree) if isinstance(x, jax.Array | jax.ShapeDtypeStruct)]
+    return [(x.shape, x.dtype) for x in leaves if jnp.issubdtype(x.dtype, jnp.inexact)]

@@ -14,6 +14,7 @@ from polytask.losses import (
     soft_simplex,
     soft_top_k,
 )
+from tests.dtypes import cast
 
 SCORES = jax.random.normal(jax.random.key(0), (5, 12))
 
@@ -111,11 +112,19 @@ def test_a_quadratic_program_is_solved_and_differentiated():
 
     def nearest(point):
         """The projection on the simplex, as a quadratic program."""
-        return quadratic_program(jnp.eye(12), -point, *simplex)
+        return quadratic_program(*cast((jnp.eye(12), -point, *simplex), point.dtype))
 
-    np.testing.assert_allclose(jax.jit(jax.vmap(nearest))(SCORES), jax.vmap(project_simplex)(SCORES), atol=2e-3)
     probe = jnp.linspace(-1.0, 1.0, 12)
-    gradient = jax.jit(jax.vmap(jax.grad(lambda p: probe @ nearest(p))))(SCORES)
+
+    def with_gradient(point):
+        found, pull = jax.vjp(nearest, point)
+        return found, pull(probe)[0]
+
+    found, gradient = jax.jit(jax.vmap(with_gradient))(SCORES)
+    np.testing.assert_allclose(found, jax.vmap(project_simplex)(SCORES), atol=2e-3)
+    half = jax.jit(jax.vmap(nearest))(SCORES.astype(jnp.bfloat16))
+    assert half.dtype == jnp.bfloat16
+    np.testing.assert_allclose(half.astype(float), found, atol=2e-2)
     exact = jax.vmap(jax.grad(lambda p: probe @ project_simplex(p)))(SCORES)
     # The derivative is that of a problem with barriers; it agrees in direction.
     cosine = jnp.sum(gradient * exact) / (jnp.linalg.norm(gradient) * jnp.linalg.norm(exact))

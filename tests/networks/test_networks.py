@@ -22,6 +22,7 @@ from polytask.networks import (
     make_trunk,
 )
 from polytask.networks.critic import ONE_BY_ONE, CriticMember
+from tests.dtypes import cast
 
 KEY = jax.random.key(0)
 TASKS = jnp.array([0, 1, 2, 0, 1, 2], jnp.int32)
@@ -59,6 +60,15 @@ def test_layer_norm_gives_mean_zero_and_variance_one(scale):
     y = np.asarray(call(LayerNorm(64), np.float32(scale) * np.asarray(normal(5, 64))))
     np.testing.assert_allclose(y.mean(axis=1), 0, atol=1e-5)
     np.testing.assert_allclose(y.var(axis=1), 1, rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_layer_norm_in_half_precision_is_that_of_float32_rounded(dtype):
+    """Also where the mean is far from zero, so that the squares differ in digits that half precision does not have."""
+    x = 16 + normal(5, 64).astype(dtype)
+    y = call(cast(LayerNorm(64), dtype), x)
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(y, call(LayerNorm(64), x.astype(jnp.float32)).astype(dtype))
 
 
 norm_and_gradient = jax.jit(jax.value_and_grad(lambda x: LayerNorm(8)(x).sum()))

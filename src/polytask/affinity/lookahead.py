@@ -79,7 +79,7 @@ def effects(
         if gradients is None:
             return after, unknown
         shift = jax.tree.map(lambda new, old: new - old, moved, moving)
-        parts = jax.tree.map(lambda g, d: jnp.tensordot(g, d, axes=d.ndim), gradients, shift)
+        parts = jax.tree.map(lambda g, d: jnp.tensordot(g, d, axes=d.ndim).astype(before.dtype), gradients, shift)
         return after, sum(jax.tree.leaves(parts), jnp.zeros_like(before))
 
     after, linear = jax.lax.map(look, candidates)

@@ -58,8 +58,8 @@ def measure_some(
     """
     values, gradients = joint_gradients(losses, params, shared, sources)
     found = effects(losses, params, gradients, optimiser, state, shared=shared, step_heads=step_heads)
-    tasks = values.shape[0]
-    return {effect: jnp.full((tasks, tasks), jnp.nan).at[sources].set(_EFFECTS[effect](found))}
+    unknown = jnp.full((values.shape[0],) * 2, jnp.nan, found.before.dtype)
+    return {effect: unknown.at[sources].set(_EFFECTS[effect](found))}
 
 
 def init(tasks: int, effect: Effect = "transference", step_heads: bool = False) -> dict[str, Averages]:

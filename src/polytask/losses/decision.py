@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from polytask.losses.precision import at_least_float32
+
 Temperature = Float[Array, ""] | float
 """May be traced, so that one program learns at many temperatures."""
 
@@ -154,10 +156,10 @@ def quadratic_program(
     except ImportError as error:
         raise ImportError("quadratic_program needs qpax: pip install -e '.[decisions]' in the checkout") from error
     n = linear.shape[0]
-    a, b = equalities if equalities is not None else (jnp.zeros((0, n)), jnp.zeros(0))
-    g, h = inequalities if inequalities is not None else (jnp.zeros((0, n)), jnp.zeros(0))
+    none = jnp.zeros((0, n), linear.dtype), jnp.zeros(0, linear.dtype)
+    given = (quadratic, linear, *(equalities or none), *(inequalities or none))
     solve = functools.partial(qpax.solve_qp_primal, solver_tol=tolerance, target_kappa=relaxation)
-    return _leniently(solve)(quadratic, linear, a, b, g, h)
+    return _leniently(solve)(*map(at_least_float32, given)).astype(linear.dtype)
 
 
 def _leniently(solve: Callable[..., Array]) -> Callable[..., Array]:

@@ -59,7 +59,8 @@ def residuals(
         return prediction - target
     mean = jax.nn.sigmoid(prediction) if output == "binary" else jax.nn.softmax(prediction, axis=-1)
     divergence = jnp.maximum(divergences(prediction, target, output), 0)
-    return jnp.sign(mean - target) * jnp.sqrt(divergence + _ROOT_FLOOR)
+    floor = max(_ROOT_FLOOR, float(jnp.finfo(divergence.dtype).tiny))
+    return jnp.sign(mean - target) * jnp.sqrt(divergence + floor)
 
 
 def metric_loss(
@@ -73,6 +74,7 @@ def metric_loss(
     With a diagonal metric that is the sum of the outputs' divergences, each times its weight; a full metric also weighs
     joint deviations. For binary and categorical outputs this extension is ours.
     """
+    values = values.astype(prediction.dtype)
     if values.ndim == 2:
         rows = jnp.sum(values * divergences(prediction, target, output), axis=-1)
     else:

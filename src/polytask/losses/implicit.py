@@ -11,10 +11,13 @@ with ridge 1e-5 and five iterations).
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
+
+from polytask.losses.precision import at_least_float32
 
 HessianProduct = Callable[[Float[Array, " n"]], Float[Array, " n"]]
 Solver = Callable[[HessianProduct, Float[Array, " n"]], Float[Array, " n"]]
@@ -63,10 +66,10 @@ def direct(ridge: float = 1e-5) -> Solver:
     """The exact solution of the same damped equations, by the eigenvalues of H; for up to a few hundred parameters."""
 
     def solve(product: HessianProduct, g: Array) -> Array:
-        hessian = jax.vmap(product)(jnp.eye(g.shape[0], dtype=g.dtype))
+        hessian = at_least_float32(jax.vmap(product)(jnp.eye(g.shape[0], dtype=g.dtype)))
         values, vectors = jnp.linalg.eigh((hessian + hessian.T) / 2)
-        filtered = values / jnp.maximum(values * values + ridge, jnp.finfo(g.dtype).tiny)
-        return vectors @ (filtered * (vectors.T @ g))
+        filtered = values / jnp.maximum(values * values + ridge, jnp.finfo(values.dtype).tiny)
+        return (vectors @ (filtered * (vectors.T @ g.astype(values.dtype)))).astype(g.dtype)
 
     return solve
 
@@ -79,7 +82,7 @@ def identity_inverse() -> Solver:
 class Hypergradient(NamedTuple):
     """The gradient through the solution, and how far to trust it.
 
-    - `gradient`: like phi.
+    - `gradient`: like phi, None where phi holds no array of floats.
     - `outer`: the outer loss.
     - `outer_gradient`: the norm of g; zero where the outer loss is flat in theta.
     - `inner`: the inner loss.
@@ -106,15 +109,20 @@ def hypergradient(
     """d outer(theta*(phi)) / d phi at theta, taken for theta*(phi) = argmin inner(., phi).
 
     Where theta is not yet the minimiser this is the gradient of neither problem, but it tends to the right one with
-    `inner_residual`. Arguments are pytrees of arrays; one evaluation costs the solver's Hessian products, one gradient
-    of `outer` and one mixed derivative.
+    `inner_residual`. Leaves of theta and phi that are no arrays of floats are constants. One evaluation costs the
+    solver's Hessian products, one gradient of `outer` and one mixed derivative.
     """
-    flat, unravel = ravel_pytree(theta)
+    moving, fixed = eqx.partition(theta, eqx.is_inexact_array)
+    phi, fixed_phi = eqx.partition(phi, eqx.is_inexact_array)
+    flat, unravel = ravel_pytree(moving)
+
+    def whole(vector: Array) -> PyTree:
+        return eqx.combine(unravel(vector), fixed)
 
     def flat_inner(vector: Array, parameters: PyTree) -> Array:
-        return inner(unravel(vector), parameters)
+        return inner(whole(vector), eqx.combine(parameters, fixed_phi))
 
-    outer_value, g = jax.value_and_grad(lambda vector: outer(unravel(vector)))(flat)
+    outer_value, g = jax.value_and_grad(lambda vector: outer(whole(vector)))(flat)
     (inner_value, residual), pushed = jax.linearize(
         lambda v: jax.value_and_grad(flat_inner)(v, phi),
         flat,

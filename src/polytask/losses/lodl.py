@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from polytask.losses.learner import Instances, Learner, TaskLoss, gradient_learner
 from polytask.losses.optimiser import optimiser_step
+from polytask.losses.precision import at_least_float32
 
 Surrogate = Literal["weighted", "directed", "quadratic"]
 
@@ -83,10 +84,10 @@ def fit_surrogates(
         errors = jax.random.normal(key_noise, (samples, y.size), y.dtype)
         regrets = jax.vmap(lambda e: decision_loss(y + scale * e.reshape(y.shape), y, aux))(errors)
         size = jnp.mean(jnp.abs(regrets))
-        wanted = regrets / jnp.where(size > 0, size, 1)
+        fitted, wanted = at_least_float32(errors), at_least_float32(regrets / jnp.where(size > 0, size, 1))
 
         def misfit(parameters: Array) -> Array:
-            values = jax.vmap(lambda e: surrogate_value(kind, parameters, e))(errors)
+            values = jax.vmap(lambda e: surrogate_value(kind, parameters, e))(fitted)
             return jnp.mean(jnp.square(values - wanted))
 
         def step(carry: tuple[Array, Any], _: None) -> tuple[tuple[Array, Any], None]:
@@ -94,10 +95,11 @@ def fit_surrogates(
             return optimiser_step(optimiser, parameters, jax.grad(misfit)(parameters), state), None
 
         optimiser = optax.adam(0.05)
-        start = _start(kind, y.size, rank, y.dtype, key_start)
+        start = _start(kind, y.size, rank, fitted.dtype, key_start)
         (parameters, _), _ = jax.lax.scan(step, (start, optimiser.init(start)), length=steps)
         variance = jnp.var(wanted)
-        return Surrogates(parameters, scale, size, misfit(parameters) / jnp.where(variance > 0, variance, 1))
+        unexplained = misfit(parameters) / jnp.where(variance > 0, variance, 1)
+        return Surrogates(parameters.astype(y.dtype), scale, size, unexplained)
 
     return _in_batches(one, data.y, data.aux, jax.random.split(key, len(data.y)))
 

@@ -23,6 +23,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from numpy.typing import ArrayLike
 
 from polytask.losses.divergence import MetricValues
+from polytask.losses.precision import at_least_float32
 
 
 @runtime_checkable
@@ -47,14 +48,16 @@ def positive_definite(values: MetricValues) -> Array:
         return jnp.all((values > 0) & jnp.isfinite(values))
     # Cholesky reads one triangle only, so an asymmetric matrix must be caught apart.
     mirrored = jnp.swapaxes(values, -1, -2)
-    symmetric = jnp.all(jnp.abs(values - mirrored) <= 1e-4 * jnp.max(jnp.abs(values)))
-    return symmetric & jnp.all(jnp.isfinite(jnp.linalg.cholesky(values)))
+    rounding = max(1e-4, 2 * float(jnp.finfo(values.dtype).eps))
+    symmetric = jnp.all(jnp.abs(values - mirrored) <= rounding * jnp.max(jnp.abs(values)))
+    return symmetric & jnp.all(jnp.isfinite(jnp.linalg.cholesky(at_least_float32(values))))
 
 
 def semidefinite(values: MetricValues) -> Array:
     """Whether every row's metric is finite and has no negative eigenvalue, to rounding: weights may be zero."""
     if values.ndim == 2:
         return jnp.all((values >= 0) & jnp.isfinite(values))
+    values = at_least_float32(values)
     little = 1e-5 * jnp.max(jnp.abs(values)) + jnp.finfo(values.dtype).tiny
     return positive_definite(values + little * jnp.eye(values.shape[-1], dtype=values.dtype)[None])
 
@@ -68,7 +71,7 @@ class FixedMetric(eqx.Module):
     values: Float[Array, " outputs"] | Float[Array, "outputs outputs"]
 
     def __init__(self, values: ArrayLike) -> None:
-        array = np.asarray(values, np.float32)
+        array = np.asarray(values, jnp.result_type(float))
         lowest = array.min() if array.ndim == 1 else np.linalg.eigvalsh(array).min()
         if not lowest > 0 or (array.ndim == 2 and not np.allclose(array, array.T, rtol=1e-4)):
             raise ValueError(
@@ -83,7 +86,7 @@ class FixedMetric(eqx.Module):
 
 def identity(outputs: int) -> FixedMetric:
     """The squared error: weight one for every output."""
-    return FixedMetric(np.ones(outputs, np.float32))
+    return FixedMetric(np.ones(outputs))
 
 
 class LearnedDiagonal(eqx.Module):
@@ -149,9 +152,10 @@ class InputMetric(eqx.Module):
 
     def __call__(self, x: Array, y: Array, task: Array) -> MetricValues:
         floor = jnp.exp(self.log_floor)
+        answers = jax.vmap(self.network)(x.astype(floor.dtype))
         if self.outputs == 1:  # the same numbers, several times faster than (rows, 1, 1) matrices
-            return jnp.square(jax.vmap(self.network)(x)) + floor
-        factor = jax.vmap(self.network)(x).reshape(-1, self.outputs, self.outputs)
+            return jnp.square(answers) + floor
+        factor = answers.reshape(-1, self.outputs, self.outputs)
         return factor @ jnp.swapaxes(factor, -1, -2) + floor * jnp.eye(self.outputs, dtype=factor.dtype)[None]
 
 
@@ -184,7 +188,7 @@ class WeightedTasks(eqx.Module):
     relevance: Float[Array, " tasks"]
 
     def __init__(self, metric: eqx.Module, relevance: ArrayLike) -> None:
-        weights = np.asarray(relevance, np.float32)
+        weights = np.asarray(relevance, jnp.result_type(float))
         if weights.ndim != 1 or not (weights > 0).all():
             raise ValueError(
                 f"relevance is {weights.tolist()}: give one number above zero for each task, and leave out the data "
@@ -195,7 +199,7 @@ class WeightedTasks(eqx.Module):
 
     def __call__(self, x: Array, y: Array, task: Array) -> MetricValues:
         values = self.metric(x, y, task)  # pyright: ignore[reportCallIssue]
-        weights = jax.lax.stop_gradient(self.relevance)[task]
+        weights = jax.lax.stop_gradient(self.relevance)[task].astype(values.dtype)
         return values * (weights[:, None] if values.ndim == 2 else weights[:, None, None])
 
 

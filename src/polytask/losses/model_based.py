@@ -6,6 +6,7 @@ The first three are of one prediction and the state that followed, `loss(predict
 
 from collections.abc import Callable
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
@@ -94,7 +95,7 @@ def optimal_metric_gradient(
 
     def along(model: PyTree) -> Float[Array, ""]:
         """A linear function with the gradient that was found: all that the outer problem still needs."""
-        return jnp.asarray(optax.tree.vdot(slope, model))
+        return jnp.asarray(optax.tree.vdot(slope, eqx.filter(model, eqx.is_inexact_array)))
 
     found = hypergradient(prediction_loss, along, model_parameters, metric_parameters, solver or conjugate_gradient())
     return found._replace(outer=through_q.outer)

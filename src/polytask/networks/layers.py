@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from polytask.losses.precision import at_least_float32
+
 
 class Dense(eqx.Module):
     """x W + b, with W drawn orthogonal and scaled by `scale`, b zero."""
@@ -50,7 +52,10 @@ def _layer_norm_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> 
 
 
 class LayerNorm(eqx.Module):
-    """Layer normalisation over the last axis, epsilon 1e-6, the variance as E[x^2] - E[x]^2 (as in Flax)."""
+    """Layer normalisation over the last axis, epsilon 1e-6, the variance as E[x^2] - E[x]^2 (as in Flax).
+
+    In float32 at least.
+    """
 
     scale: Float[Array, " width"]
     bias: Float[Array, " width"]
@@ -60,7 +65,7 @@ class LayerNorm(eqx.Module):
         self.bias = jnp.zeros(width)
 
     def __call__(self, x: Float[Array, "batch width"]) -> Float[Array, "batch width"]:
-        return layer_norm(x, self.scale, self.bias)
+        return layer_norm(*map(at_least_float32, (x, self.scale, self.bias))).astype(x.dtype)
 
 
 class Head(eqx.Module):
