@@ -90,7 +90,7 @@ def combine(name: str, cases, *, scale: Scale = "sum", present=None, task_losses
     present = np.ones(tasks, bool) if present is None else np.asarray(present)
     given = (cases, np.broadcast_to(task_losses, (batch, tasks)), np.broadcast_to(present, (batch, tasks)))
     filled = [np.concatenate([x, np.repeat(x[:1], BATCH - batch, axis=0)]) for x in given]
-    return jax.tree.map(lambda x: x[:batch], compiled(name, scale, tasks)(*filled))
+    return jax.tree.map(lambda x: x[:batch], jax.device_get(compiled(name, scale, tasks)(*filled)))
 
 
 def stacked(tasks: int) -> np.ndarray:

@@ -12,13 +12,16 @@ from polytask.combine.base import Weighting
 from tests.combine.cases import KEY, assert_close, combiner, losses_after
 
 TASKS, INPUTS, WIDTH, ROWS = 5, 3, 4, 6
-X = jax.random.normal(jax.random.key(1), (ROWS, INPUTS))
-Y = jax.random.normal(jax.random.key(2), (TASKS, ROWS))
-BATCHES = (jax.random.normal(jax.random.key(3), (TASKS, ROWS, INPUTS)), Y)
-PARAMS = {
-    "trunk": jax.random.normal(jax.random.key(4), (INPUTS, WIDTH)),
-    "heads": jax.random.normal(jax.random.key(5), (TASKS, WIDTH)),
-}
+RNG = np.random.default_rng(1)
+
+
+def normal(*shape):
+    return jnp.asarray(RNG.normal(size=shape), jnp.float32)
+
+
+X, Y = normal(ROWS, INPUTS), normal(TASKS, ROWS)
+BATCHES = normal(TASKS, ROWS, INPUTS), Y
+PARAMS = {"trunk": normal(INPUTS, WIDTH), "heads": normal(TASKS, WIDTH)}
 SHARED = {"trunk": True, "heads": False}
 STATEFUL = (
     "uw", "dwa", "imtl_l", "famo", "gradnorm", "gradvac", "db_mtl", "moco", "modo", "sdmgrad", "excess_mtl", "it_mtl",
@@ -41,19 +44,19 @@ FUNCTIONS = {"same rows": losses_fn, "own rows": PerTask(task_loss, BATCHES)}
 
 
 def flat(tree):
-    return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
 
 
-def by_engines(name, function, shared, present=None):
+def by_engines(name, function, present):
     made = combiner(name)
-    state = made.init(PARAMS, TASKS, shared=shared)
+    state = made.init(PARAMS, TASKS, shared=SHARED)
     engines = [("auto", None), ("looped", None), ("vmapped", None), ("vmapped", 2)]
     if isinstance(made.method, Weighting):
         engines += [("gramian", None), ("gramian", 3)]
 
     def one(params, state, engine, chunk):
         return combined_gradient(
-            made, function, params, state, key=KEY, present=present, shared=shared, engine=engine, chunk=chunk
+            made, function, params, state, key=KEY, present=present, shared=SHARED, engine=engine, chunk=chunk
         )
 
     return jax.jit(lambda p, s: {f"{e} {c}": one(p, s, e, c) for e, c in engines})(PARAMS, state)
@@ -63,7 +66,7 @@ def by_engines(name, function, shared, present=None):
 @pytest.mark.parametrize("name", ["rlw", "pcgrad", "graddrop", "it_mtl"])
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_engines_give_the_same_step(name, function):
-    results = by_engines(name, FUNCTIONS[function], SHARED, jnp.array([True, True, False, True, True]))
+    results = by_engines(name, FUNCTIONS[function], jnp.array([True, True, False, True, True]))
     expected = results.pop("looped None")
     for engine, result in results.items():
         assert_close(flat(result.gradient), flat(expected.gradient), relative=1e-4, message=engine)
@@ -74,38 +77,59 @@ def test_engines_give_the_same_step(name, function):
 
 
 def test_the_sum_is_the_gradient_of_the_sum():
-    for function in FUNCTIONS.values():
-        expected = jax.grad(lambda p, f=function: f(p)[0].sum())(PARAMS)
-        for shared in (None, SHARED):
-            result = by_engines("sum", function, shared)["auto None"]
-            assert_close(flat(result.gradient), flat(expected))
+    made = combiner("sum")
+
+    @jax.jit
+    def run(params):
+        pairs = []
+        for function in FUNCTIONS.values():
+            expected = jax.grad(lambda p, f=function: f(p)[0].sum())(params)
+            for shared in (None, SHARED):
+                found = combined_gradient(made, function, params, (), key=KEY, shared=shared)
+                pairs.append((found.gradient, expected))
+        return pairs
+
+    for found, expected in run(PARAMS):
+        assert_close(flat(found), flat(expected))
 
 
 def test_only_what_is_shared_is_combined():
     """The Gramian is that of the trunk; heads get their own task's gradient, of the mean loss at scale "mean"."""
-    rows = jax.jacrev(lambda p: losses_fn(p)[0])(PARAMS)
+
+    @jax.jit
+    def run(params):
+        rows, found = jax.jacrev(lambda p: losses_fn(p)[0])(params), {}
+        for scale in ("sum", "paper", "mean"):
+            made = combiner("pcgrad", scale)
+            result = combined_gradient(made, losses_fn, params, (), key=KEY, shared=SHARED)
+            trunk = combine_gradients(made, rows["trunk"], result.losses, (), key=KEY).gradient
+            found[scale] = result.gradient, trunk
+        return rows["heads"].sum(0), found
+
+    heads, found = run(PARAMS)
     for scale, factor in (("sum", 1.0), ("paper", 1.0), ("mean", 1 / TASKS)):
-        made = combiner("pcgrad", scale)
-        result = combined_gradient(made, losses_fn, PARAMS, (), key=KEY, shared=SHARED)
-        trunk = combine_gradients(made, rows["trunk"], result.losses, (), key=KEY).gradient
-        assert_close(flat(result.gradient["trunk"]), flat(trunk))
-        assert_close(flat(result.gradient["heads"]), factor * flat(rows["heads"].sum(0)))
+        gradient, trunk = found[scale]
+        assert_close(flat(gradient["trunk"]), flat(trunk))
+        assert_close(flat(gradient["heads"]), factor * flat(heads))
 
 
 def test_gradients_may_be_any_pytree():
-    rows = jax.jacrev(lambda p: losses_fn(p)[0])(PARAMS)
-    joined = jnp.concatenate([leaf.reshape(TASKS, -1) for leaf in jax.tree.leaves(rows)], axis=1)
-    made, task_losses = combiner("pcgrad"), jnp.ones(TASKS)
-    as_tree = combine_gradients(made, rows, task_losses, (), key=KEY).gradient
-    assert_close(flat(as_tree), combine_gradients(made, joined, task_losses, (), key=KEY).gradient)
+    @jax.jit
+    def run(params):
+        rows = jax.jacrev(lambda p: losses_fn(p)[0])(params)
+        joined = jnp.concatenate([leaf.reshape(TASKS, -1) for leaf in jax.tree.leaves(rows)], axis=1)
+        made, task_losses = combiner("pcgrad"), jnp.ones(TASKS)
+        return [combine_gradients(made, given, task_losses, (), key=KEY).gradient for given in (rows, joined)]
+
+    as_tree, as_array = run(PARAMS)
+    assert_close(flat(as_tree), as_array)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["pcgrad", *STATEFUL])
 def test_scan_is_the_loop_and_the_state_keeps_its_form(name):
     made = combiner(name)
-    gradients = jax.random.normal(jax.random.key(7), (4, TASKS, 6))
-    task_losses = 1 + jax.random.uniform(jax.random.key(8), (4, TASKS))
+    gradients, task_losses = normal(4, TASKS, 6), 1 + jnp.abs(normal(4, TASKS))
 
     def step(state, inputs):
         g, losses, key = inputs
@@ -133,12 +157,15 @@ def test_which_methods_have_a_state():
 
 
 def test_the_gramian_engine_spans_the_scales():
+    @jax.jit
+    def run(params, factor):
+        scaled = lambda p: (factor * losses_fn(p)[0], None)  # noqa: E731
+        gramian = combined_gradient(combiner("pcgrad"), scaled, params, (), key=KEY, engine="gramian")
+        return gramian.gradient, combined_gradient(combiner("pcgrad"), losses_fn, params, (), key=KEY).gradient
+
     for factor in (1e-12, 1.0, 1e12):
-        result = combined_gradient(
-            combiner("pcgrad"), lambda p, c=factor: (c * losses_fn(p)[0], None), PARAMS, (), key=KEY, engine="gramian"
-        )
-        expected = combined_gradient(combiner("pcgrad"), losses_fn, PARAMS, (), key=KEY)
-        assert_close(flat(result.gradient), factor * np.asarray(flat(expected.gradient), np.float64), relative=1e-4)
+        found, expected = run(PARAMS, np.float32(factor))
+        assert_close(flat(found), factor * np.float64(flat(expected)), relative=1e-4)
 
 
 def test_check_finite_names_the_task():
@@ -146,35 +173,45 @@ def test_check_finite_names_the_task():
         losses, _ = losses_fn(params)
         return losses * jnp.array([1, 1, jnp.inf, 1, 1]), None
 
+    @jax.jit
+    def run(params):
+        sound = combined_gradient(combiner("pcgrad"), losses_fn, params, (), key=KEY)
+        return sound, [
+            combined_gradient(combiner("pcgrad"), broken, params, (), key=KEY, engine=engine)
+            for engine in ("looped", "gramian")
+        ]
+
     names = ("reach", "push", "door", "drawer", "button")
-    for engine in ("looped", "gramian"):
-        result = combined_gradient(combiner("pcgrad"), broken, PARAMS, (), key=KEY, engine=engine)
+    sound, results = run(PARAMS)
+    for result in results:
         assert np.isnan(flat(result.gradient)).all()
         with pytest.raises(FloatingPointError, match=r"door \(loss inf\)"):
             check_finite(result, names)
-    check_finite(combined_gradient(combiner("pcgrad"), losses_fn, PARAMS, (), key=KEY))
+    check_finite(sound)
 
 
 def test_check_finite_sees_a_gradient_that_no_loss_explains():
     def sharp(params):
         return jnp.sqrt(jnp.square(params - 1.0)).sum() * jnp.ones(2), None
 
+    run = jax.jit(lambda params: combined_gradient(combiner("sum"), sharp, params, (), key=KEY))
     with pytest.raises(FloatingPointError, match="engine='vmapped'"):
-        check_finite(combined_gradient(combiner("sum"), sharp, jnp.ones(3), (), key=KEY))
+        check_finite(run(jnp.ones(3)))
 
 
 def test_options_may_be_written_behind_the_name():
     gradients, losses = jnp.array([[1.0, 0.0], [0.0, 2.0]]), jnp.array([1.0, 2.0])
+
+    def step(made):
+        return combine_gradients(made, gradients, losses, made.init(jnp.zeros(2), 2), key=KEY).gradient
+
     for text, name, options in (
         ("constant:weights=1,3", "constant", {"weights": (1.0, 3.0)}),
         ("gradnorm:alpha=0.5:learning_rate=0.1", "gradnorm", {"alpha": 0.5, "learning_rate": 0.1}),
     ):
-        found = []
-        for made in (make_combiner(text), make_combiner(name, **options)):
-            assert made.name == name
-            state = made.init(jnp.zeros(2), 2)
-            found.append(combine_gradients(made, gradients, losses, state, key=KEY).gradient)
-        np.testing.assert_array_equal(*found)
+        both = make_combiner(text), make_combiner(name, **options)
+        assert [made.name for made in both] == [name, name]
+        np.testing.assert_array_equal(*jax.jit(lambda both=both: [step(made) for made in both])())
     assert make_combiner("it_mtl:candidates=sum,pcgrad:learning_rate=0.1").method.learning_rate == 0.1
 
 
