@@ -40,7 +40,6 @@ class CountingTrainer:
 
     rate_of = 1
     selects = False
-    of_tasks: tuple[str, ...] = ("counts",)
     saves_on: tuple[type[Exception], ...] = ()
 
     def __init__(self, config: CountingConfig, runs: Mapping[int, Path]) -> None:
@@ -58,6 +57,9 @@ class CountingTrainer:
     def warm(self, take: Any) -> None:
         for i in range(len(self.counts)):
             self.counts[i] = take(i, {"counts": self.counts[i]})["counts"]
+
+    def task_axes(self, specs: Any) -> Any:
+        return {"counts": (0, [spec["name"] for spec in specs])}
 
     def advance(self, until: int, tick: Any) -> None:
         while self.step < until:

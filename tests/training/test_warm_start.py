@@ -1,6 +1,7 @@
 """A run that begins from another run's checkpoint."""
 
 import json
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,9 +9,12 @@ import pytest
 
 from polytask.runs import checkpoint
 from polytask.supervised import OptimiserConfig, TrainConfig, TrunkConfig, train
+from polytask.supervised.spec import columns
 from polytask.training.warm_start import taken
 from tests.small import AGENT, BREAKS, EVERY, PLANE, POINT, command
 from tests.supervised.small import points
+
+SAC = ["--agent.width", "8", "--agent.depth", "1", "--agent.batch-size", "8", "--agent.updates-per-step", "1"]
 
 
 def test_what_fits_is_taken_and_tasks_are_matched_by_name():
@@ -22,12 +26,31 @@ def test_what_fits_is_taken_and_tasks_are_matched_by_name():
         "gone": np.ones(1),
         "number": np.array(7.0),
     }
-    state, report = taken(learned, arrays, ["a", "b"], ["b", "new", "a"], ["table", "other"])
+    before, here = (dict.fromkeys(("table", "other"), (0, tasks)) for tasks in (["a", "b"], ["b", "new", "a"]))
+    state, report = taken(learned, arrays, before, here)
     np.testing.assert_array_equal(state["table"], [[2, 2], [0, 0], [1, 1]])
     np.testing.assert_array_equal(state["width"], [5, 6])  # as long as the tasks there, but no axis of tasks
     assert state["number"] == 7.0
     assert (report.taken, report.joined) == (("number", "width"), ("table",))
     assert (report.fresh, report.dropped) == (("other",), ())
+
+
+def test_columns_of_a_head_are_taken_by_task_and_new_tasks_keep_theirs():
+    learned = {"kernel": jnp.full((2, 1, 6), 9.0), "alike": jnp.zeros(2)}
+    arrays = {"kernel": np.arange(8, dtype=np.float32).reshape(2, 1, 4), "alike": np.array([1, 2], np.float32)}
+    before = {"kernel": (-1, list("aabb")), "alike": (0, list("ab"))}
+    here = {"kernel": (-1, list("bbnnaa")), "alike": (0, list("cd"))}
+    state, report = taken(learned, arrays, before, here)
+    np.testing.assert_array_equal(state["kernel"][:, 0], [[2, 3, 9, 9, 0, 1], [6, 7, 9, 9, 4, 5]])
+    assert (report.joined, report.fresh) == (("kernel",), ("alike",))
+    np.testing.assert_array_equal(state["alike"], [0, 0])
+
+
+def test_a_task_of_another_size_is_fresh():
+    learned, arrays = {"bias": jnp.zeros(4)}, {"bias": np.ones(3, np.float32)}
+    state, report = taken(learned, arrays, {"bias": (-1, list("abb"))}, {"bias": (-1, list("aabb"))})
+    np.testing.assert_array_equal(state["bias"], [0, 0, 1, 1])
+    assert report.joined == ("bias",)
 
 
 @pytest.mark.slow
@@ -50,6 +73,53 @@ def test_nothing_that_fits_and_no_run_are_refused(tmp_path):
     run = ["--run", str(tmp_path / "run"), "--no-tensorboard", "--steps", "1"]
     code, _, err = command("train", "problems/tests.supervised.small:points", "--from", str(tmp_path / "none"), *run)
     assert (code, "none" in err) == (1, True)
+
+
+def test_heads_of_a_model_are_taken_by_task_whatever_their_kinds_and_sizes(tmp_path):
+    """In the model's columns tasks stand by kind and size, not in the problem's order."""
+    common = {"problem": "points", "trunk": TrunkConfig(4, 1), "eval_every": 1, "tensorboard": False}
+    few = TrainConfig(**common, steps=1, tasks=("place", "corner", "height"))
+    assert train(few, points(), tmp_path / "few")
+    still = {"optimiser": OptimiserConfig(learning_rate=1e-12), "steps": 1, "start_from": str(tmp_path / "few")}
+    assert train(TrainConfig(**common, **still), points(), tmp_path / "all")
+    first, second = (checkpoint.read_arrays(checkpoint.find(tmp_path / name).path) for name in ("few", "all"))
+    before, after = columns(points().only(few.tasks).tasks), columns(points().tasks)
+    for name in few.tasks:
+        there, here = np.array(before) == name, np.array(after) == name
+        np.testing.assert_allclose(
+            second["learner/params/heads/kernel"][:, here], first["learner/best/heads/kernel"][:, there], atol=1e-6
+        )
+
+
+def test_a_run_of_another_kind_is_refused(tmp_path):
+    source = str(Path(__file__).parents[1] / "runs" / "old" / "online")
+    run = ["--run", str(tmp_path / "run"), "--no-tensorboard", "--steps", "1", "--from", source]
+    code, _, err = command("train", "problems/tests.supervised.small:points", *run)
+    assert (code, "is a run of the kind online, and this one is of the kind supervised" in err) == (2, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("agent", ["brc", "sac"])
+def test_an_agent_with_a_head_for_each_task_keeps_those_of_known_tasks(tmp_path, agent):
+    sizes = ["--agent.conditioning", "multi-head", *AGENT] if agent == "brc" else ["--agent.kind", "sac", *SAC]
+    flags = [*sizes, *EVERY, "--eval-every", "0", "--no-tensorboard"]
+    assert command("train", POINT, PLANE, *flags, "--steps", "30", "--run", str(tmp_path / "two"))[0] == 0
+    more = ["--steps", "10", "--from", str(tmp_path / "two"), "--run", str(tmp_path / "three")]
+    code, _, err = command("train", PLANE, BREAKS, POINT, *flags, *more)
+    assert (code, err) == (0, "")
+    before, after = (checkpoint.read_arrays(checkpoint.find(tmp_path / run).path) for run in ("two", "three"))
+    session = json.loads((tmp_path / "three" / "provenance.json").read_text())["sessions"][-1]
+    heads = ("critic/members/head", "target_critic/members/head", "actor/mean", "actor/log_std")
+    names = [f"agent/{head}/dense/{leaf}" for head in heads for leaf in ("kernel", "bias")]
+    assert set(names) <= set(session["joined"])
+    for name in names:
+        point, plane = np.split(before[name], 2, axis=-1)
+        first, new, last = np.split(after[name], 3, axis=-1)
+        np.testing.assert_array_equal(first, plane, err_msg=name)
+        np.testing.assert_array_equal(last, point, err_msg=name)
+        if name.endswith("kernel"):
+            assert not np.array_equal(new, point)
+            assert not np.array_equal(new, plane)
 
 
 @pytest.mark.slow

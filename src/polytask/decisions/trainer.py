@@ -21,7 +21,7 @@ from polytask.runs.checkpoint import Checkpoint
 from polytask.runs.progress import TaskRow
 from polytask.runs.provenance import fingerprint
 from polytask.runs.timing import timed
-from polytask.training.trainer import Record, Saved, SeedsStopped, Tick
+from polytask.training.trainer import Record, Saved, SeedsStopped, TaskAxes, Tick
 
 
 class DecisionTrainer:
@@ -33,7 +33,6 @@ class DecisionTrainer:
 
     rate_of = 1
     selects = False
-    of_tasks: tuple[str, ...] = ()
     saves_on: tuple[type[Exception], ...] = ()
 
     def __init__(self, config: DecisionConfig, case: Case, seeds: Sequence[int]) -> None:
@@ -80,6 +79,10 @@ class DecisionTrainer:
                 state = state._replace(own=state.own._replace(metric=learned["own"]["metric"]))
             states.append(state._replace(parameters=learned["parameters"]))
         self.states = stacked.stack(states)
+
+    def task_axes(self, specs: Sequence[Mapping[str, Any]]) -> TaskAxes:
+        """None: a decision is one task."""
+        return {}
 
     def advance(self, until: int, tick: Tick) -> None:
         """As the protocol has it; `tick` is asked at the end only, since all steps are one program."""

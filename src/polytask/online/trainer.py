@@ -18,6 +18,7 @@ from polytask.agents.averaging import PolicyAverage, acting
 from polytask.agents.base import Agent
 from polytask.agents.factory import make_agent
 from polytask.evaluation.rollouts import evaluate
+from polytask.networks import TaskHead
 from polytask.online import records
 from polytask.online.config import TrainConfig
 from polytask.online.memory import check_memory
@@ -32,7 +33,7 @@ from polytask.runs.timing import timed
 from polytask.stepping import Stepper, TaskFailure, make_stepper
 from polytask.tasks.registry import resolve
 from polytask.tasks.spec import TaskSet
-from polytask.training.trainer import Diverged, Record, Saved, Tick
+from polytask.training.trainer import Diverged, Record, Saved, TaskAxes, Tick
 
 DIAGNOSE_BATCH = 64  # transitions per task behind each logged per-task figure
 
@@ -45,7 +46,6 @@ class OnlineTrainer:
     """
 
     selects = False
-    of_tasks: tuple[str, ...] = ("conditioning", "temperature", "task_entropy")
     saves_on: tuple[type[Exception], ...] = (TaskFailure,)
 
     def __init__(self, config: TrainConfig[Any], runs: Mapping[int, Path]) -> None:
@@ -107,6 +107,15 @@ class OnlineTrainer:
     def seconds(self) -> list[dict[str, float]]:
         """As the protocol has it."""
         return [session.seconds for session in self.sessions]
+
+    def task_axes(self, specs: Sequence[Mapping[str, Any]]) -> TaskAxes:
+        """The rows of embeddings, temperatures and entropies, and the columns of heads that are the tasks' own."""
+        names = [str(spec["name"]) for spec in specs]
+        rows = dict.fromkeys(("conditioning", "temperature", "task_entropy"), (0, names))
+        return {
+            **rows,
+            **{part: (-1, np.repeat(names, size).tolist()) for part, size in _heads(self.sessions[0].state)},
+        }
 
     def advance(self, until: int, tick: Tick) -> None:
         """As the protocol has it. Raises TaskFailure, with what was learned until then whole."""
@@ -330,6 +339,16 @@ def prepare(config: TrainConfig[Any], run: Path) -> tuple[TaskSet, Agent]:
     if config.affinity_every and not agent.measures_affinity:
         raise ValueError(f"affinity is measured in brc, not in {config.agent.kind}: leave --affinity-every out")
     return tasks, agent
+
+
+def _heads(state: Any) -> list[tuple[str, int]]:
+    """Parts of the names of the heads that are the tasks' own, and how many outputs each task has there."""
+    nodes = jax.tree_util.tree_leaves_with_path(state, is_leaf=lambda node: isinstance(node, TaskHead))
+    return [
+        (jax.tree_util.keystr(path, simple=True, separator="/"), node.dense.bias.shape[-1] // node.heads)
+        for path, node in nodes
+        if isinstance(node, TaskHead) and node.heads > 1
+    ]
 
 
 def compiling(agent: Agent, config: TrainConfig[Any]) -> CompilingAhead:

@@ -65,5 +65,10 @@ def groups(tasks: Sequence[HeadSpec]) -> tuple[Group, ...]:
     return tuple(found)
 
 
+def columns(tasks: Sequence[HeadSpec]) -> list[str]:
+    """The name of the task of each of the model's outputs."""
+    return [tasks[i].name for group in groups(tasks) for i in group.tasks for _ in range(group.outputs)]
+
+
 def _sizes(tasks: Sequence[HeadSpec]) -> list[tuple[Kind, int]]:
     return list(dict.fromkeys((task.kind, task.outputs) for task in tasks))

@@ -22,6 +22,7 @@ from polytask.supervised.config import SupervisedConfig, TrainConfig
 from polytask.supervised.fitting import seed_key
 from polytask.supervised.problem import Problem
 from polytask.supervised.scaling import Scales, fit_scales, like, loss_units, scale_warnings, standardised
+from polytask.supervised.spec import HeadSpec, columns
 from polytask.supervised.training import (
     Evaluation,
     Learner,
@@ -32,7 +33,7 @@ from polytask.supervised.training import (
     make_learner,
     stopped,
 )
-from polytask.training.trainer import Diverged, Record, Saved, Tick
+from polytask.training.trainer import Diverged, Record, Saved, TaskAxes, Tick
 
 
 class SupervisedTrainer:
@@ -44,7 +45,6 @@ class SupervisedTrainer:
 
     rate_of = 1
     selects = True
-    of_tasks: tuple[str, ...] = ("heads",)
     saves_on: tuple[type[Exception], ...] = ()
 
     def __init__(self, config: TrainConfig, problem: Problem, seeds: Sequence[int]) -> None:
@@ -88,6 +88,10 @@ class SupervisedTrainer:
         for i, state in enumerate(self.states):
             best = take(i, {"learner": {"best": state.best}})["learner"]["best"]
             self.states[i] = eqx.tree_at(lambda s: (s.params, s.best), state, (best, best))
+
+    def task_axes(self, specs: Sequence[Mapping[str, Any]]) -> TaskAxes:
+        """The columns of the heads."""
+        return {"heads": (-1, columns([HeadSpec(**spec) for spec in specs]))}
 
     def advance(self, until: int, tick: Tick) -> None:
         """As the protocol has it; `tick` is asked at the end only, since all steps are one program."""

@@ -10,6 +10,7 @@ from polytask.runs.progress import TaskRow
 from polytask.runs.segments import SegmentRef
 
 Record = dict[str, Any]
+TaskAxes = Mapping[str, tuple[int, Sequence[str]]]
 Tick = Callable[[int], bool]  # tells that a step is done; true where training is asked to stop
 
 
@@ -42,7 +43,6 @@ class Trainer(Protocol):
     - `seconds`: wall time by what it went to; "evaluate" and "checkpoint" are filled in by `run`.
     - `rate_of`: what one step counts as in the rate that is shown (an online step is one of every task).
     - `selects`: whether it ends by itself when patience has run out; else `run` judges by the scores of evaluations.
-    - `of_tasks`: parts of the names of what is learned that have an axis of tasks, for a warm start from other tasks.
     - `saves_on`: errors after which what was learned until then is whole, and is saved.
     """
 
@@ -51,7 +51,6 @@ class Trainer(Protocol):
     tasks: tuple[str, ...]
     rate_of: int
     selects: bool
-    of_tasks: tuple[str, ...]
     saves_on: tuple[type[Exception], ...]
 
     @property
@@ -70,6 +69,14 @@ class Trainer(Protocol):
 
     def warm(self, take: Callable[[int, PyTree], PyTree]) -> None:
         """Replaces what was learned, under the names that a checkpoint gives it, by `take(seed's index, learned)`."""
+        ...
+
+    def task_axes(self, specs: Sequence[Mapping[str, Any]]) -> TaskAxes:
+        """Where tasks have rows or columns in what is learned of them, for a warm start from other tasks.
+
+        `specs` are the tasks as config.json has them, here or there. Returns, by parts of the names of leaves, the axis
+        and the name of the task at each of its positions.
+        """
         ...
 
     def advance(self, until: int, tick: Tick) -> None:

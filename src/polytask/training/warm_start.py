@@ -11,7 +11,8 @@ from jaxtyping import PyTree, Shaped
 
 from polytask.runs import checkpoint, provenance
 from polytask.runs.folder import RunFolder
-from polytask.training.trainer import Trainer
+from polytask.training import kinds
+from polytask.training.trainer import TaskAxes, Trainer
 
 
 class Taken(NamedTuple):
@@ -28,15 +29,19 @@ def begin(trainer: Trainer, source: Path, runs: Sequence[Path]) -> list[str]:
     """Starts a trainer that has learned nothing yet from the newest intact checkpoint of `source`.
 
     Returns what to show; provenance.json of each run keeps it. Raises RunFolderError or CheckpointError where `source`
-    holds no run or no checkpoint, and ValueError where nothing of it fits.
+    holds no run or no checkpoint, and ValueError where it is a run of another kind, or nothing of it fits.
     """
-    found = checkpoint.find(source)
+    found = checkpoint.find(source, replay=False)
     arrays = checkpoint.read_arrays(found.path)
-    before = [str(spec["name"]) for spec in RunFolder(found.run).read_config().get("specs", [])]
+    content = RunFolder(found.run).read_config()
+    there, kind = kinds.kind_of(content).name, kinds.kind_for(trainer.config).name
+    if there != kind:
+        raise ValueError(f"{source} is a run of the kind {there}, and this one is of the kind {kind}: leave --from out")
+    before, here = (trainer.task_axes(facts.get("specs", [])) for facts in (content, trainer.facts[0]))
     reports: list[Taken] = []
 
     def take(index: int, learned: PyTree) -> PyTree:
-        state, report = taken(learned, arrays, before, trainer.tasks, trainer.of_tasks)
+        state, report = taken(learned, arrays, before, here)
         reports.append(report)
         return state
 
@@ -57,29 +62,27 @@ def begin(trainer: Trainer, source: Path, runs: Sequence[Path]) -> list[str]:
 def taken(
     learned: PyTree,
     arrays: dict[str, Shaped[np.ndarray, "..."]],
-    before: Sequence[str],
-    tasks: Sequence[str],
-    of_tasks: Sequence[str] = (),
+    before: TaskAxes,
+    here: TaskAxes,
 ) -> tuple[PyTree, Taken]:
     """`learned` with what fits of `arrays`: leaves of the same name, shape and type.
 
-    Where the tasks differ, a leaf whose name holds one of `of_tasks` is matched by the tasks' names along its axis of
-    tasks, and keeps its own rows for tasks that are new.
+    A leaf that has an axis of other tasks there and here is matched by their names along it, and keeps its own rows for
+    tasks that are new.
 
-    - `before`, `tasks`: the names of the tasks there and here, in the order of such axes.
+    - `before`, `here`: the axes of tasks there and here, as `Trainer.task_axes` gives them.
     """
-    joins = list(before) != list(tasks)
     lists: dict[str, list[str]] = {name: [] for name in Taken._fields}
     named = checkpoint.named_leaves(learned)
     leaves = []
     for name, leaf in named:
-        own = joins and any(part in name for part in of_tasks)
-        result, how = _fitted(leaf, arrays.get(name), (list(before), list(tasks)) if own else None)
+        axes = next(((before[part], here[part]) for part in here if part in name and part in before), None)
+        result, how = _fitted(leaf, arrays.get(name), axes)
         lists[how].append(name)
         leaves.append(result)
-    here = {name for name, _ in named}
-    idle = [name for name in arrays if name not in here and "optimiser" not in name]
-    lists["dropped"] = [name for name in idle if name.split("/")[0] in _roots(here)]
+    wanted = {name for name, _ in named}
+    idle = [name for name in arrays if name not in wanted and "optimiser" not in name]
+    lists["dropped"] = [name for name in idle if name.split("/")[0] in _roots(wanted)]
     report = Taken(*(tuple(lists[name]) for name in Taken._fields))
     return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(learned), leaves), report
 
@@ -88,22 +91,23 @@ def _roots(names: set[str]) -> set[str]:
     return {name.split("/")[0] for name in names}
 
 
-def _fitted(leaf: Any, array: np.ndarray | None, names: tuple[list[str], list[str]] | None) -> tuple[Any, str]:
-    """The leaf with what it takes of an array, and in which of `Taken`'s lists it belongs; `names` are those of the
-    tasks there and here, for a leaf that has an axis of tasks."""
+Axis = tuple[int, Sequence[str]]
+
+
+def _fitted(leaf: Any, array: np.ndarray | None, axes: tuple[Axis, Axis] | None) -> tuple[Any, str]:
+    """The leaf with what it takes of an array, and in which of `Taken`'s lists it belongs; `axes` are those of the
+    tasks there and here, for a leaf that may have one."""
     wanted = leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
     if array is None or array.dtype != wanted.dtype or array.ndim != wanted.ndim:
         return leaf, "fresh"
-    if names is None:
-        return (_like(leaf, array), "taken") if array.shape == wanted.shape else (leaf, "fresh")
-    before, tasks = names
-    for axis in range(array.ndim):
-        there, here = ((*shape[:axis], *shape[axis + 1 :]) for shape in (array.shape, wanted.shape))
-        if (array.shape[axis], wanted.shape[axis]) == (len(before), len(tasks)) and there == here:
-            rows = [i for i, task in enumerate(tasks) if task in before]
-            found = np.moveaxis(np.array(leaf), axis, 0)
-            found[rows] = np.moveaxis(array, axis, 0)[[before.index(tasks[i]) for i in rows]]
-            return _like(leaf, np.moveaxis(found, 0, axis)), "joined"
+    if axes and axes[0] != axes[1] and array.ndim:
+        (axis, before), (_, here) = axes
+        there, rows = np.moveaxis(array, axis, 0), np.moveaxis(np.array(leaf), axis, 0)
+        if (len(there), len(rows)) == (len(before), len(here)) and there.shape[1:] == rows.shape[1:]:
+            known = [task for task in dict.fromkeys(here) if before.count(task) == here.count(task)]
+            for task in known:
+                rows[np.array(here) == task] = there[np.array(before) == task]
+            return (_like(leaf, np.moveaxis(rows, 0, axis)), "joined") if known else (leaf, "fresh")
     return (_like(leaf, array), "taken") if array.shape == wanted.shape else (leaf, "fresh")
 
 
