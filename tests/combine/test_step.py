@@ -218,7 +218,7 @@ def test_options_may_be_written_behind_the_name():
 def test_errors_say_what_to_do():
     with pytest.raises(ValueError, match="did you mean 'pcgrad'"):
         make_combiner("PC-Grad")
-    with pytest.raises(ValueError, match="choose from sum, mean"):
+    with pytest.raises(ValueError, match="there are sum, mean"):
         make_combiner("xyzzy")
     with pytest.raises(ValueError, match="its options are weights"):
         make_combiner("constant", weight=(1.0,))

@@ -1,66 +1,56 @@
 """Combiners by name."""
 
-import difflib
-import importlib.metadata
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args, get_origin
 
-from polytask.combine.aligned import aligned
 from polytask.combine.base import Aggregator, Combiner, Scale, Selector, Weighting
-from polytask.combine.cagrad import cagrad
-from polytask.combine.config_grad import config
-from polytask.combine.dwa import dwa
-from polytask.combine.excess_mtl import excess_mtl
-from polytask.combine.fairgrad import fairgrad
-from polytask.combine.famo import famo
-from polytask.combine.graddrop import graddrop
-from polytask.combine.gradnorm import gradnorm
-from polytask.combine.gradvac import gradvac
-from polytask.combine.imtl_g import imtl_g
 from polytask.combine.it_mtl import Candidate, it_mtl
-from polytask.combine.learned import imtl_l, uw
-from polytask.combine.linear import constant, mean, sum_
-from polytask.combine.mgda import mgda
-from polytask.combine.modo import modo
-from polytask.combine.nash import nash_mtl
-from polytask.combine.pcgrad import pcgrad
-from polytask.combine.projections import dual_proj, upgrad
-from polytask.combine.rlw import rlw
-from polytask.combine.scalarizations import gls, stch
-from polytask.combine.sdmgrad import sdmgrad
-from polytask.combine.tracked import db_mtl, moco
+from polytask.plugins import Table, nearest
 
-DIRECT: dict[str, Callable[..., Weighting | Aggregator]] = {
-    "sum": sum_,
-    "mean": mean,
-    "constant": constant,
-    "rlw": rlw,
-    "uw": uw,
-    "dwa": dwa,
-    "gls": gls,
-    "imtl_l": imtl_l,
-    "stch": stch,
-    "famo": famo,
-    "gradnorm": gradnorm,
-    "pcgrad": pcgrad,
-    "gradvac": gradvac,
-    "graddrop": graddrop,
-    "mgda": mgda,
-    "cagrad": cagrad,
-    "imtl_g": imtl_g,
-    "nash_mtl": nash_mtl,
-    "fairgrad": fairgrad,
-    "aligned": aligned,
-    "upgrad": upgrad,
-    "dual_proj": dual_proj,
-    "config": config,
-    "db_mtl": db_mtl,
-    "moco": moco,
-    "modo": modo,
-    "sdmgrad": sdmgrad,
-    "excess_mtl": excess_mtl,
-}
+METHODS: Table[Callable[..., Any]] = Table(
+    what="combiner",
+    group="polytask.combiners",
+    built_in={
+        name: f"polytask.combine.{where}"
+        for name, where in {
+            "sum": "linear:sum_",
+            "mean": "linear:mean",
+            "constant": "linear:constant",
+            "rlw": "rlw:rlw",
+            "uw": "learned:uw",
+            "dwa": "dwa:dwa",
+            "gls": "scalarizations:gls",
+            "imtl_l": "learned:imtl_l",
+            "stch": "scalarizations:stch",
+            "famo": "famo:famo",
+            "gradnorm": "gradnorm:gradnorm",
+            "pcgrad": "pcgrad:pcgrad",
+            "gradvac": "gradvac:gradvac",
+            "graddrop": "graddrop:graddrop",
+            "mgda": "mgda:mgda",
+            "cagrad": "cagrad:cagrad",
+            "imtl_g": "imtl_g:imtl_g",
+            "nash_mtl": "nash:nash_mtl",
+            "fairgrad": "fairgrad:fairgrad",
+            "aligned": "aligned:aligned",
+            "upgrad": "projections:upgrad",
+            "dual_proj": "projections:dual_proj",
+            "config": "config_grad:config",
+            "db_mtl": "tracked:db_mtl",
+            "moco": "tracked:moco",
+            "modo": "modo:modo",
+            "sdmgrad": "sdmgrad:sdmgrad",
+            "excess_mtl": "excess_mtl:excess_mtl",
+            "it_mtl": "factory:it_mtl_by_name",
+        }.items()
+    },
+    type=Callable,
+)
+"""The methods by name; another package's entry is NAME = "module:function", function(**options) to a `Combiner`."""
+
+COMBINERS = tuple(METHODS.built_in)
+"""The names that are built in."""
 
 
 def it_mtl_by_name(
@@ -73,35 +63,26 @@ def it_mtl_by_name(
     def resolve(candidate: str | Candidate) -> Candidate:
         if not isinstance(candidate, str) or candidate == "each":
             return candidate
-        if candidate not in DIRECT:
-            raise ValueError(f"it_mtl has no candidate {candidate!r}: {_hint(candidate, ('each', *DIRECT))}")
-        return DIRECT[candidate]()
+        known = [name for name in COMBINERS if name != "it_mtl"]
+        if candidate not in known:
+            raise ValueError(f"it_mtl has no candidate '{candidate}': {nearest(candidate, ['each', *known])}")
+        return METHODS[candidate]()
 
     return it_mtl([resolve(candidate) for candidate in candidates], learning_rate, heads)
-
-
-GROUP = "polytask.combiners"
-"""The group of entry points by which other packages add combiners: NAME = "module:function", function(**options) to a
-`Combiner`. It is asked for names that are not built in."""
-
-METHODS: dict[str, Callable[..., Weighting | Aggregator | Selector]] = {**DIRECT, "it_mtl": it_mtl_by_name}
-
-COMBINERS = tuple(METHODS)
-"""The names that are built in."""
 
 
 def make_combiner(name: str, *, scale: Scale = "sum", **options: Any) -> Combiner:
     """The combiner of that name.
 
-    - `name`: built in, or added by another package, see `GROUP`. Options may stand behind it, as text: "cagrad:c=0.4",
-      "constant:weights=1,2", "famo:learning_rate=0.01:decay=0"; so they are written on the command line.
+    - `name`: built in, or added by another package, see `METHODS`. Options may stand behind it, as text,
+      as on the command line: "cagrad:c=0.4", "constant:weights=1,2", "famo:learning_rate=0.01:decay=0".
     - `scale`: how long the combined gradient is, see `Scale`; the same for all methods, whatever their papers do.
     - `options`: the method's own, as its docstring says.
 
     Raises ValueError for an unknown name or scale, an unknown or missing option, or a text that is not its value.
     """
     name, _, text = name.partition(":")
-    make = METHODS[name] if name in METHODS else _from_outside(name)
+    make = METHODS[name]
     if scale not in get_args(Scale):
         raise ValueError(f"scale is 'sum', 'mean' or 'paper', not {scale!r}")
     known = inspect.signature(make).parameters
@@ -118,16 +99,10 @@ def make_combiner(name: str, *, scale: Scale = "sum", **options: Any) -> Combine
     if isinstance(made, Combiner):
         made = made.method
     if not isinstance(made, Weighting | Aggregator | Selector):
-        raise TypeError(f"the entry point {name!r} of {GROUP} must return a Combiner, not {type(made).__name__}")
+        raise TypeError(
+            f"the entry point {name!r} of {METHODS.group} must return a Combiner, not {type(made).__name__}"
+        )
     return Combiner(name, made, scale)
-
-
-def _from_outside(name: str) -> Callable[..., Any]:
-    """What another package has registered under that name. Raises ValueError for an unknown name."""
-    found = {entry.name: entry for entry in importlib.metadata.entry_points(group=GROUP)}
-    if name not in found:
-        raise ValueError(f"there is no combiner {name!r}: {_hint(name, (*COMBINERS, *found))}")
-    return found[name].load()
 
 
 def _pair(name: str, part: str) -> tuple[str, str]:
@@ -149,8 +124,3 @@ def _value(name: str, option: str, kind: Any, text: str) -> Any:
     except ValueError as error:
         what = "a whole number" if number is int else "a number"
         raise ValueError(f"{name}'s {option} is {what}, not {text!r}") from error
-
-
-def _hint(name: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name.lower().replace("-", "_"), names, 1, 0.5)
-    return f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(names)}"
