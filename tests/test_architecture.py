@@ -14,10 +14,11 @@ FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text()) for path in FILES}
 
 MATHEMATICS = {"losses", "networks", "combine", "affinity"}
-A_KIND = {"config", "evaluation", "runs", "training", "tasks", "random"}
+A_KIND = {"config", "evaluation", "lazy", "runs", "training", "tasks", "random"}
 # What a package may import from polytask besides itself. Every module belongs to one of these.
 MAY_IMPORT = {
     "random": set(),
+    "lazy": set(),
     "machine": set(),
     "config": set(),
     "plugins": set(),
@@ -28,10 +29,10 @@ MAY_IMPORT = {
     "tasks": {"config", "plugins", "random"},
     "replay": set(),
     "stepping": {"tasks", "random", "machine"},
-    "evaluation": {"tasks", "stepping", "random"},
+    "evaluation": {"lazy", "tasks", "stepping", "random"},
     "agents": {*MATHEMATICS, "config", "plugins", "replay", "tasks"},
-    "runs": {"affinity", "tasks", "evaluation", "machine"},
-    "training": {"config", "plugins", "runs"},
+    "runs": {"affinity", "lazy", "tasks", "evaluation", "machine"},
+    "training": {"config", "lazy", "plugins", "runs"},
     "supervised": {*MATHEMATICS, "plugins", *A_KIND},
     "decisions": {"losses", *A_KIND},
     "online": {"agents", "networks", "replay", "stepping", *A_KIND},

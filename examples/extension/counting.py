@@ -10,14 +10,8 @@ import tyro
 
 from polytask.affinity.averages import Averages
 from polytask.config.fields import field
-from polytask.runs import checkpoint
-from polytask.runs.folder import RunFolder
-from polytask.runs.progress import TaskRow
-from polytask.runs.records import Measure, Schema, TaskFacts
-from polytask.training.arguments import Common, asked, parse
-from polytask.training.config import RunConfig
-from polytask.training.kinds import Kind, Measured
-from polytask.training.trainer import Record, Saved
+from polytask.runs import Measure, RunFolder, Schema, TaskFacts, TaskRow, checkpoint
+from polytask.training import Common, Kind, Measured, Record, RunConfig, Saved, asked, parse
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,9 @@
 The names below are imported when they are first used, so that the command line's help costs nothing.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from polytask.lazy import exports
 
 if TYPE_CHECKING:
     from polytask.decisions.case import Case as Case
@@ -14,12 +15,4 @@ if TYPE_CHECKING:
 
 _HOME = {"Case": "case", "DecisionConfig": "config", "load": "predictor", "train": "start"}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'polytask.decisions' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"polytask.decisions.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(_HOME)
+__getattr__, __dir__ = exports(__name__, _HOME)
