@@ -74,6 +74,14 @@ def compiled(name: str):
     return jax.jit(jax.vmap(one))
 
 
+def traced(name: str):
+    """The program behind `weigh`, traced."""
+    like = jax.ShapeDtypeStruct
+    return compiled(name).trace(
+        like((BATCH, TASKS, TASKS), np.float32), like((BATCH, TASKS), bool), like((BATCH,), np.float32)
+    )
+
+
 def weigh(name: str, cases: list[np.ndarray], tasks: int = TASKS) -> list[tuple[np.ndarray, float]]:
     """Float64 weights and the residual for each Jacobian.
 

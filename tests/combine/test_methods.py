@@ -1,5 +1,7 @@
 """Each method against its definition, written out in NumPy, over several steps."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,21 +18,28 @@ LOSSES = RNG.uniform(0.5, 3, size=(STEPS, TASKS)).astype(np.float32)
 KEYS = jax.random.split(KEY, STEPS)
 
 
-def run(name, gradients=GRADIENTS, losses=LOSSES, keys=KEYS, present=None, **options):
+@cache
+def program(name, **options):
     """All steps at the paper's scale, in one scan."""
     made = make_combiner(name, scale="paper", **options)
-    present = np.ones(losses.shape, bool) if present is None else present
 
     def step(state, inputs):
         g, loss, key, there = inputs
         done = combine_gradients(made, g, loss, state, key=key, present=there)
         return done.state, (done.gradient, done.info)
 
-    def scan(*inputs):
-        return jax.lax.scan(step, made.init(jnp.zeros(gradients.shape[2:]), losses.shape[1]), inputs)
+    def scan(gradients, losses, keys, present):
+        first = made.init(jnp.zeros(gradients.shape[2:]), losses.shape[1])
+        return jax.lax.scan(step, first, (gradients, losses, keys, present))
 
-    state, (combined, info) = jax.jit(scan)(gradients, losses, keys, present)
-    return np.asarray(combined), jax.tree.map(np.asarray, info), state
+    return jax.jit(scan)
+
+
+def run(name, gradients=GRADIENTS, losses=LOSSES, keys=KEYS, present=None, **options):
+    """What each step gives, and the last state, in NumPy."""
+    present = np.ones(losses.shape, bool) if present is None else present
+    state, (combined, info) = jax.device_get(program(name, **options)(gradients, losses, keys, present))
+    return combined, info, state
 
 
 def constant(values, steps, tasks=TASKS):
@@ -110,7 +119,7 @@ def test_dwa():
 )
 def test_scalarizations_are_gradients_of_their_objectives(name, options, objective):
     _, info, _ = run(name, **options)
-    value, weights = jax.vmap(jax.value_and_grad(objective))(LOSSES)
+    value, weights = jax.jit(jax.vmap(jax.value_and_grad(objective)))(LOSSES)
     np.testing.assert_allclose(info["weights"], weights, rtol=1e-4)
     np.testing.assert_allclose(info["objective"], value, rtol=1e-4)
 
@@ -167,9 +176,10 @@ def test_gradvac():
     beta = 0.3
     combined, info, _ = run("gradvac", beta=beta)
     targets = np.zeros((TASKS, TASKS))
+    orders = np.asarray(jax.jit(jax.vmap(lambda key: random_orders(key, TASKS)))(KEYS))
     for step, g in enumerate(GRADIENTS.astype(np.float64)):
         total = np.zeros(PARAMETERS)
-        for i, order in enumerate(np.asarray(random_orders(KEYS[step], TASKS))):
+        for i, order in enumerate(orders[step]):
             turned = g[i].copy()
             for j in order[order != i]:
                 own, other, t = np.linalg.norm(turned), np.linalg.norm(g[j]), targets[i, j]
@@ -267,8 +277,9 @@ def test_excess_mtl():
 
 
 MANY_STEPS = [
-    ("dwa", {"period": 2}), ("uw", {}), ("imtl_l", {}), ("famo", {}), ("gradnorm", {}), ("gradvac", {}),
-    ("db_mtl", {}), ("moco", {}), ("modo", {}), ("excess_mtl", {}),
+    ("dwa", {"period": 2, "temperature": 2.0}), ("uw", {}), ("imtl_l", {}), ("famo", {}), ("gradnorm", {"alpha": 1.5}),
+    ("gradvac", {"beta": 0.3}), ("db_mtl", {"beta": 0.9, "sigma": 0.5}),
+    ("moco", {"beta": 0.5, "gamma": 0.1, "rho": 0.2}), ("modo", {}), ("excess_mtl", {"step_size": 0.7}),
 ]  # fmt: skip
 
 

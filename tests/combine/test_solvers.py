@@ -5,20 +5,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from polytask.combine.base import Inputs
 from polytask.combine.pivoting import active_set
 from polytask.combine.solvers import nonnegative_qp
-from tests.combine.exact import METHODS, cone_projection, conflict, jacobians, solutions, unit, weigh
+from tests.combine.exact import METHODS, cone_projection, conflict, jacobians, solutions, traced, unit, weigh
 
 EXACT = [name for name in METHODS if name != "sdmgrad"]  # SDMGrad's inner steps are part of the method
 
-qp = jax.jit(jax.vmap(nonnegative_qp))
+qp, pivots = jax.jit(jax.vmap(nonnegative_qp)), jax.jit(jax.vmap(active_set))
 
 
 def solve_qp(matrices, linears):
-    active = jnp.ones(np.shape(linears), bool)
-    x, residual = qp(jnp.asarray(matrices, jnp.float32), jnp.asarray(linears, jnp.float32), active)
-    return np.float64(x), np.float64(residual)
+    """Small batches of small problems are filled up to one shape, compiled once."""
+    batch, tasks = np.shape(linears)
+    rows, columns = max(batch, 8), max(tasks, 5)
+    filled = np.tile(np.eye(columns, dtype=np.float32), (rows, 1, 1)), np.zeros((rows, columns), np.float32)
+    filled[0][:batch, :tasks, :tasks], filled[1][:batch, :tasks] = matrices, linears
+    x, residual = qp(*filled, np.tile(np.arange(columns) < tasks, (rows, 1)))
+    return np.float64(x)[:batch, :tasks], np.float64(residual)[:batch]
 
 
 def kkt(matrix, linear, x):
@@ -50,11 +53,12 @@ def test_quadratic_program_finds_exact_zeros():
 
 @pytest.mark.parametrize("tasks", [5, 64])
 def test_quadratic_program_projects_as_nnls_does(tasks):
-    for case in (jacobians(tasks)[name] for name in ("random", "aligned", "duplicates")):
-        rows, vector = unit(case), np.random.default_rng(1).normal(size=case.shape[1])
-        x, _ = solve_qp(rows[None] @ rows.T, -(rows @ vector)[None])
+    cases = [jacobians(tasks)[name] for name in ("random", "aligned", "duplicates")]
+    rows, vector = np.stack([unit(case) for case in cases]), np.random.default_rng(1).normal(size=3 * tasks)
+    x, _ = solve_qp(rows @ rows.swapaxes(1, 2), -rows @ vector)
+    for case, own, xi in zip(cases, rows, x, strict=True):
         expected = cone_projection(case, vector)
-        assert np.linalg.norm(vector + x[0] @ rows - expected) < 1e-5 * np.linalg.norm(vector)
+        assert np.linalg.norm(vector + xi @ own - expected) < 1e-5 * np.linalg.norm(vector)
 
 
 def nearly_singular(tasks, trials):
@@ -69,7 +73,7 @@ def test_the_interior_point_method_takes_over_where_pivots_fail():
     cosines = np.stack([rows @ rows.T for rows in nearly_singular(40, 40)]).astype(np.float32)
     linears = -cosines[:, 0]
     x, residuals = solve_qp(cosines, linears)
-    pivoted = jax.vmap(active_set)(jnp.asarray(cosines), jnp.asarray(linears), jnp.ones(linears.shape, bool))
+    pivoted = pivots(cosines, linears, np.ones(linears.shape, bool))
     by_pivots = np.array([kkt(*problem) for problem in zip(cosines, linears, np.float64(pivoted), strict=True)])
     both = np.array([kkt(*problem) for problem in zip(cosines, linears, x, strict=True)])
     assert (by_pivots > 1e-6).any()
@@ -155,8 +159,6 @@ def test_no_task_at_all(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_no_host_callback_and_no_float64(name):
-    method = METHODS[name]
-    inputs = Inputs(jnp.eye(4), jnp.ones(4), jnp.ones(4, bool), jax.random.key(0), jnp.float32(1))
-    program = str(jax.make_jaxpr(lambda i: method.weigh(i, method.init(4)))(inputs))
+    program = str(traced(name).jaxpr)
     assert "callback" not in program
     assert "f64" not in program
