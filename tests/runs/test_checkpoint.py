@@ -253,35 +253,52 @@ def test_an_interrupt_while_saving_leaves_nothing_behind(tmp_path, monkeypatch) 
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_000000001"]
 
 
-WRITER = """
-import sys
+# Imports once; for every line with a step forks a writer that goes on from there, and says when it has died.
+WRITERS = """
+import os, sys
 from pathlib import Path
 import numpy as np
 from polytask.runs import checkpoint, segments
 
-run, step = Path(sys.argv[1]), int(sys.argv[2])
-found = checkpoint.latest(run)
-refs = list(found.segments) if found else []
-print("ready", flush=True)
-while True:
-    step += 1
-    refs = [*refs[-3:], segments.write_segment(run, step - 1, step, {"x": np.full(20_000, step)})]
-    checkpoint.save(run, step, {"w": np.full(200_000, step), "n": step}, {"step": step}, refs)
+def write(run, step):
+    found = checkpoint.latest(run)
+    refs = list(found.segments) if found else []
+    while True:
+        step += 1
+        refs = [*refs[-3:], segments.write_segment(run, step - 1, step, {"x": np.full(20_000, step)})]
+        checkpoint.save(run, step, {"w": np.full(200_000, step), "n": step}, {"step": step}, refs)
+
+for line in sys.stdin:
+    writer = os.fork()
+    if not writer:
+        write(Path(sys.argv[1]), int(line))
+    print(writer, flush=True)
+    os.waitpid(writer, 0)
+    print("died", flush=True)
 """
 
 
-def test_a_writer_killed_at_any_moment_leaves_an_intact_checkpoint(tmp_path: Path) -> None:
+@pytest.fixture
+def writers(tmp_path):
+    """The step that a writer goes on from goes in; its process, and later "died", come out."""
+    command = [sys.executable, "-W", "ignore", "-c", WRITERS, tmp_path]  # JAX warns of forks
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield lambda step: print(step, file=process.stdin, flush=True), process.stdout.readline
+
+
+def test_a_writer_killed_at_any_moment_leaves_an_intact_checkpoint(tmp_path: Path, writers) -> None:
     moments = random.Random(0)
+    begin, said = writers
     step = 0
     for _ in range(6):
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, tmp_path, str(step)], stdout=subprocess.PIPE)
-        with writer:
-            assert writer.stdout is not None
-            assert writer.stdout.readline() == b"ready\n"
-            while not any(int(path.name[5:]) > step for path in tmp_path.glob("checkpoints/step_*")):
-                time.sleep(0.001)
-            time.sleep(moments.uniform(0.0, 0.15))
-            writer.send_signal(signal.SIGKILL)
+        begin(step)
+        writer = int(said())
+        while not any(int(path.name[5:]) > step for path in tmp_path.glob("checkpoints/step_*")):
+            time.sleep(0.001)
+        time.sleep(moments.uniform(0.0, 0.15))
+        os.kill(writer, signal.SIGKILL)
+        assert said() == "died\n"
         found = checkpoint.latest(tmp_path, pytest.fail)
         assert found is not None
         assert found.step > step
