@@ -135,7 +135,7 @@ def test_a_configuration_that_cannot_be_is_refused(changes, said):
         dataclasses.replace(CONFIG, **changes)
 
 
-@pytest.mark.parametrize("name", ["modo", "sdmgrad", "famo"])
+@pytest.mark.parametrize("name", ["modo", pytest.param("sdmgrad", marks=pytest.mark.slow), "famo"])
 def test_combiners_get_what_they_ask_for(name, monkeypatch):
     """MoDo and SDMGrad an independent batch, FAMO the losses after the step."""
     asked = {"independent": 0, "observed": 0}

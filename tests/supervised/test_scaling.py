@@ -34,7 +34,7 @@ CONFIG = TrainConfig(
     trunk=TrunkConfig(8, 1),
     optimiser=OptimiserConfig(learning_rate=0.02),
     batch_size=16,
-    steps=45,
+    steps=50,
     eval_every=20,
     checkpoint_every=100,
     tensorboard=False,
@@ -180,11 +180,11 @@ def test_evaluations_are_those_of_the_predictions(scaled):
 
 
 def test_a_run_ends_with_an_evaluation_and_a_longer_one_goes_on_as_if_asked_for_at_once(scaled, tmp_path):
-    """45 steps, evaluated every 20; the scales come from the checkpoint."""
+    """50 steps, evaluated every 20; the scales come from the checkpoint."""
     plain = scaled[0]
     for file in ("metrics.jsonl", "evaluations.jsonl"):
-        assert [line["step"] for line in lines(plain, file)] == [20, 40, 45]
-    assert checkpoint.find(plain).step == 45
+        assert [line["step"] for line in lines(plain, file)] == [20, 40, 50]
+    assert checkpoint.find(plain).step == 50
     longer = dataclasses.replace(CONFIG, steps=60)
     train(CONFIG, points(), tmp_path / "resumed")
     assert diff(plain, tmp_path / "resumed") == []
