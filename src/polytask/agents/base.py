@@ -114,6 +114,9 @@ class Method(NamedTuple):
     measure_affinity: Callable[..., AffinityAverages] | None = None
 
 
+_embedded = jax.jit(TaskEmbedding.__call__)
+
+
 class Agent:
     """One policy for T tasks. The state is a pytree of arrays; every method is a pure function of its arguments.
 
@@ -262,7 +265,7 @@ class Agent:
         conditioning = state.critic.conditioning
         if not isinstance(conditioning, TaskEmbedding):
             return None
-        return conditioning(jnp.arange(len(self.tasks)))
+        return _embedded(conditioning, jnp.arange(len(self.tasks)))
 
     def _typed(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A method's function of what it learns from, which it then gets in the type of its parameters."""

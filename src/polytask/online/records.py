@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import optax
 from jaxtyping import Array, Float, PyTree
@@ -19,7 +20,10 @@ from polytask.training.trainer import Record
 
 def norm(tree: PyTree) -> float:
     """The Euclidean norm of all arrays in a tree."""
-    return float(optax.tree.norm(tree))
+    return float(_norm(tree))
+
+
+_norm = jax.jit(optax.tree.norm)  # one program instead of some for each array
 
 
 def metrics(agent: Agent, session: Session, learned: dict[str, Any], diagnosed: dict[str, Any]) -> Record:

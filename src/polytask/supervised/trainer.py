@@ -207,7 +207,7 @@ class SupervisedTrainer:
         """Losses in the units that are trained in."""
         record: Record = {
             "loss": float(found.loss.sum()),
-            "parameter_norm": float(optax.tree.norm(state.params)),
+            "parameter_norm": float(_norm(state.params)),
         }
         by_task = {"loss": self._named(found.loss)}
         if self.config.eval_every:
@@ -262,6 +262,9 @@ def _learned(config: TrainConfig) -> SupervisedConfig:
 
 def _learner(problem: Problem, config: SupervisedConfig) -> Learner:
     return make_learner(problem, config, make_combiner(config.combine, scale=config.combine_scale))
+
+
+_norm = jax.jit(optax.tree.norm)
 
 
 @eqx.filter_jit
