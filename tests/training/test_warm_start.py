@@ -10,6 +10,7 @@ import pytest
 from polytask.runs import checkpoint
 from polytask.supervised import OptimiserConfig, TrainConfig, TrunkConfig, train
 from polytask.supervised.spec import columns
+from polytask.training.trainer import TaskAxes
 from polytask.training.warm_start import taken
 from tests.small import AGENT, BREAKS, EVERY, PLANE, POINT, command
 from tests.supervised.small import points
@@ -26,7 +27,8 @@ def test_what_fits_is_taken_and_tasks_are_matched_by_name():
         "gone": np.ones(1),
         "number": np.array(7.0),
     }
-    before, here = (dict.fromkeys(("table", "other"), (0, tasks)) for tasks in (["a", "b"], ["b", "new", "a"]))
+    here: TaskAxes = dict.fromkeys(("table", "other"), (0, ["b", "new", "a"]))
+    before: TaskAxes = dict.fromkeys(("table", "other"), (0, ["a", "b"]))
     state, report = taken(learned, arrays, before, here)
     np.testing.assert_array_equal(state["table"], [[2, 2], [0, 0], [1, 1]])
     np.testing.assert_array_equal(state["width"], [5, 6])  # as long as the tasks there, but no axis of tasks
