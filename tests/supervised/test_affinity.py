@@ -14,7 +14,7 @@ from polytask.combine import make_combiner
 from polytask.runs.affinity_log import read_affinity
 from polytask.runs.diff import diff
 from polytask.supervised import OptimiserConfig, TrainConfig, TrunkConfig, train
-from polytask.supervised.training import init, make_learner, nothing_seen, observe
+from polytask.supervised.training import init, make_setup, nothing_seen, observe
 from tests.small import command, killed_at
 from tests.supervised.small import points
 
@@ -81,14 +81,14 @@ def test_stopped_and_resumed_records_what_the_run_that_was_left_alone_did(whole,
 @pytest.mark.slow
 def test_a_measurement_is_the_papers_formula():
     """Z = 1 - L(after a step on one task's loss) / L(before), by hand: the same batch, dropout and optimiser state."""
-    learner = make_learner(PROBLEM, CONFIG, make_combiner("sum"))
+    setup = make_setup(PROBLEM, CONFIG, make_combiner("sum"))
     key = jax.random.key(0)
 
     @eqx.filter_jit
     def by_hand(state):
         from polytask.supervised.training import _optimiser, batch_losses, shared_parameters
 
-        losses, _ = batch_losses(learner, PROBLEM.train, key)
+        losses, _ = batch_losses(setup, PROBLEM.train, key)
         before, rows = losses(state.params), []
         for task in range(4):
             gradient = jax.grad(lambda p, task=task: losses(p)[task])(state.params)
@@ -101,17 +101,17 @@ def test_a_measurement_is_the_papers_formula():
             rows.append(1 - losses(stepped) / before)
         return jnp.stack(rows)
 
-    state = init(learner, key)
+    state = init(setup, key)
     state = eqx.tree_at(lambda s: s.step, state, jnp.int32(3 * (72 // 16) + 1))  # the fourth epoch
-    seen = eqx.filter_jit(observe)(learner, nothing_seen(learner), state, PROBLEM.train, key)
+    seen = eqx.filter_jit(observe)(setup, nothing_seen(setup), state, PROBLEM.train, key)
     np.testing.assert_allclose(seen["transference"].mean, by_hand(state), rtol=1e-3, atol=1e-5)
 
 
 def test_a_task_without_labels_in_the_batch_is_not_measured():
-    learner = make_learner(PROBLEM, CONFIG, make_combiner("sum"), jnp.array([True, True, False, True]))
+    setup = make_setup(PROBLEM, CONFIG, make_combiner("sum"), jnp.array([True, True, False, True]))
     lacking = eqx.tree_at(lambda e: e.present, PROBLEM.train, PROBLEM.train.present.at[:, 0].set(False))
     seen = eqx.filter_jit(observe)(
-        learner, nothing_seen(learner), init(learner, jax.random.key(0)), lacking, jax.random.key(1)
+        setup, nothing_seen(setup), init(setup, jax.random.key(0)), lacking, jax.random.key(1)
     )
     there = np.array([False, True, False, True])
     for averages in seen.values():

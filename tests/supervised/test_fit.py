@@ -13,7 +13,7 @@ from polytask.combine import Combiner, make_combiner
 from polytask.supervised import OptimiserConfig, SupervisedConfig, TrunkConfig, fit, fit_seeds, fit_subsets, training
 from polytask.supervised.fitting import seed_key
 from polytask.supervised.model import evaluate
-from polytask.supervised.training import batch_indices, init, make_learner, train_steps
+from polytask.supervised.training import batch_indices, init, make_setup, train_steps
 from tests.supervised.small import points
 
 # Large steps on few rows, so that it overfits soon.
@@ -41,8 +41,8 @@ def test_the_best_validation_parameters_are_returned(seeds):
         assert 0 < best < len(means[seed]) - 1, "it should overfit in this test"
         assert seeds.best_step[seed] == (best + 1) * CONFIG.eval_every
         np.testing.assert_allclose(np.asarray(seeds.validation.loss)[seed], seeds.history[seed, best], rtol=1e-4)
-    learner = make_learner(PROBLEM, CONFIG, SUM)
-    model = learner.model(jax.tree.map(lambda leaf: leaf[0], seeds.params))
+    setup = make_setup(PROBLEM, CONFIG, SUM)
+    model = setup.model(jax.tree.map(lambda leaf: leaf[0], seeds.params))
     found = evaluate(PROBLEM.tasks, model, PROBLEM.test)
     np.testing.assert_allclose(found.loss, seeds.test.loss[0], rtol=1e-4)
 
@@ -83,7 +83,7 @@ def test_the_last_chunk_may_be_shorter_and_the_last_step_is_evaluated():
 def test_a_task_that_takes_no_part_is_left_as_it_was_drawn():
     masks = jnp.array([[True, True, True, True], [True, False, True, False]])
     found = fit_subsets(PROBLEM, CONFIG, SUM, 0, masks)
-    fresh = init(make_learner(PROBLEM, CONFIG, SUM), jax.random.split(seed_key(0))[0]).params.heads.kernel
+    fresh = init(make_setup(PROBLEM, CONFIG, SUM), jax.random.split(seed_key(0))[0]).params.heads.kernel
     moved = np.asarray(jnp.abs(found.params.heads.kernel[1] - fresh) > 1e-4).any(0)
     # Columns: far 2, place 0 to 1, height 3, corner 4 to 7, in groups by kind and size.
     assert moved.tolist() == [True, True, False, True, False, False, False, False]
@@ -152,9 +152,9 @@ def test_combiners_get_what_they_ask_for(name, monkeypatch):
     monkeypatch.setattr(training, "combined_gradient", gradient)
     monkeypatch.setattr(Combiner, "observe", observed)
     problem, combiner = points(), make_combiner(name)
-    learner = make_learner(problem, CONFIG, combiner)
+    setup = make_setup(problem, CONFIG, combiner)
     key = jax.random.key(0)
-    state, *_ = eqx.filter_jit(train_steps)(learner, init(learner, key), key, 3)
+    state, *_ = eqx.filter_jit(train_steps)(setup, init(setup, key), key, 3)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
     assert (asked["independent"] > 0) == combiner.needs_independent
     assert (asked["observed"] > 0) == combiner.observes

@@ -12,7 +12,7 @@ from polytask import random
 from polytask.combine import make_combiner
 from polytask.supervised import SupervisedConfig, TrunkConfig
 from polytask.supervised.model import Trunk, evaluate, task_losses
-from polytask.supervised.training import gradient, init, make_learner
+from polytask.supervised.training import gradient, init, make_setup
 from tests.supervised.small import TASKS, points
 
 CONFIG = SupervisedConfig(trunk=TrunkConfig(8, 1), batch_size=0)
@@ -21,10 +21,10 @@ OUTPUTS = jax.random.normal(random.key(0, "outputs"), (72, 2 + 1 + 1 + 4))
 
 
 def gradient_of(problem, combine="sum", tasks=None, params=None):
-    learner = make_learner(problem, CONFIG, make_combiner(combine), tasks)
-    state = init(learner, random.key(0, "init"))
+    setup = make_setup(problem, CONFIG, make_combiner(combine), tasks)
+    state = init(setup, random.key(0, "init"))
     params = state.params if params is None else params
-    return eqx.filter_jit(gradient)(learner, params, state.combiner, problem.train, random.key(0, "step"))
+    return eqx.filter_jit(gradient)(setup, params, state.combiner, problem.train, random.key(0, "step"))
 
 
 def test_losses_are_the_means_over_the_rows_that_have_the_label():
@@ -73,8 +73,8 @@ def test_a_task_without_labels_has_no_score_and_a_task_without_spread_neither():
 def test_many_rows_are_evaluated_in_parts_to_the_same_figures(monkeypatch):
     from polytask.supervised import model as module
 
-    learner = make_learner(PROBLEM, CONFIG, make_combiner("sum"))
-    model = learner.model(init(learner, random.key(0, "init")).params)
+    setup = make_setup(PROBLEM, CONFIG, make_combiner("sum"))
+    model = setup.model(init(setup, random.key(0, "init")).params)
     whole = evaluate(TASKS, model, PROBLEM.train)
     monkeypatch.setattr(module, "EVALUATION_ROWS", 50)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), whole, evaluate(TASKS, model, PROBLEM.train))
@@ -99,8 +99,8 @@ def test_a_masked_task_takes_no_part_in_the_gradient(combine):
     unlabelled = eqx.tree_at(lambda p: p.train.present, PROBLEM, PROBLEM.train.present.at[:, 3].set(False))
     assert eqx.tree_equal(masked.gradient, gradient_of(unlabelled, combine).gradient)
 
-    learner = make_learner(PROBLEM, CONFIG, make_combiner(combine))
-    params = init(learner, random.key(0, "init")).params
+    setup = make_setup(PROBLEM, CONFIG, make_combiner(combine))
+    params = init(setup, random.key(0, "init")).params
     fewer = PROBLEM.only([TASKS[i].name for i in without])
     cut = eqx.tree_at(
         lambda p: (p.heads.kernel, p.heads.bias), params, (params.heads.kernel[:, :4], params.heads.bias[:4])

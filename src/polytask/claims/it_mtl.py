@@ -83,23 +83,23 @@ def train(
 
     from polytask.combine import make_combiner
     from polytask.supervised.fitting import seed_key
-    from polytask.supervised.training import advance, init, make_learner
+    from polytask.supervised.training import advance, init, make_setup
 
     def one(problem: "Problem", rate: Any, key: jax.Array) -> tuple:
         if ARMS[arm]:
             combiner = watched(make_combiner("it_mtl", candidates=ARMS[arm]), rate)
         else:
             combiner = make_combiner(arm.lower())
-        learner = make_learner(problem, config, combiner, learning_rate=rate)
+        setup = make_setup(problem, config, combiner, learning_rate=rate)
         key_init, key_train = jax.random.split(key)
 
         def part(state: Any, _: None) -> tuple[Any, tuple]:
-            state, found = advance(learner, state, key_train)
+            state, found = advance(setup, state, key_train)
             info = {name: found.metrics[name] for name in ("regret", "mismatch", "picked") if name in found.metrics}
             return state, (found.validation.score.mean(), found.test.score.mean(), info)
 
         evaluations = config.steps // config.eval_every
-        _, found = jax.lax.scan(part, init(learner, key_init), None, length=evaluations)
+        _, found = jax.lax.scan(part, init(setup, key_init), None, length=evaluations)
         return found
 
     keys = jnp.stack([seed_key(seed) for seed in seeds])

@@ -43,16 +43,16 @@ def _steps(tasks: int, method: str) -> Callable[[], None]:
     from polytask.problems import resolve
     from polytask.supervised import SupervisedConfig, TrunkConfig
     from polytask.supervised.fitting import seed_key
-    from polytask.supervised.training import init, make_learner, train_steps
+    from polytask.supervised.training import init, make_setup, train_steps
 
     problem = resolve(f"problems/digit-attributes-{tasks}")
     config, combiner = SupervisedConfig(trunk=TrunkConfig(width=256), batch_size=256), make_combiner(method)
 
-    def learner(problem: Any) -> Any:
-        return make_learner(problem, config, combiner)
+    def setup(problem: Any) -> Any:
+        return make_setup(problem, config, combiner)
 
-    state = init(learner(problem), seed_key(0))
-    program = jax.jit(lambda problem, state, key: train_steps(learner(problem), state, key, STEPS)[0])
+    state = init(setup(problem), seed_key(0))
+    program = jax.jit(lambda problem, state, key: train_steps(setup(problem), state, key, STEPS)[0])
     key = seed_key(1)
 
     def call() -> None:

@@ -30,7 +30,7 @@ def _tasks(pattern: _Pattern = None, /) -> int:
         return _problems(pattern.removeprefix(PROBLEM_PREFIX.rstrip("/")).lstrip("/"))
     from rich.console import Console
 
-    from polytask.online.show import facts_table
+    from polytask.online.show import task_table as online_tasks
     from polytask.tasks.registry import catalogue, known_names, matches, named_sets
     from polytask.tasks.spec import did_you_mean
 
@@ -43,7 +43,7 @@ def _tasks(pattern: _Pattern = None, /) -> int:
         )
     console = Console()
     if found:
-        console.print(facts_table([(spec.name, spec) for spec in found]))
+        console.print(online_tasks([(spec.name, spec) for spec in found]))
     if groups and pattern not in groups:
         gap = "\n" if found else ""
         console.print(f"{gap}Groups, which name several tasks (`polytask tasks GROUP` lists them):", highlight=False)
@@ -64,14 +64,14 @@ def _problems(name: str) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from polytask.decisions.show import facts as decision_facts
+    from polytask.decisions.show import case_table
     from polytask.problems import DECISIONS, PROBLEMS, SUMMARIES, is_decision, resolve, resolve_decision
-    from polytask.supervised.show import facts
+    from polytask.supervised.show import task_table
 
     console = Console()
     if name:
         deciding = is_decision(name)
-        shown = decision_facts([(name, resolve_decision(name))]) if deciding else facts(resolve(name))
+        shown = case_table([(name, resolve_decision(name))]) if deciding else task_table(resolve(name))
         console.print(shown)
         return 0
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
@@ -90,7 +90,7 @@ def _problems(name: str) -> int:
     for known, summary in SUMMARIES.items():
         console.print(f"{known}: {summary}", highlight=False)
     console.print("\nThose in which a prediction feeds a decision:\n", highlight=False)
-    console.print(decision_facts([(known, resolve_decision(known)) for known in DECISIONS]))
+    console.print(case_table([(known, resolve_decision(known)) for known in DECISIONS]))
     console.print()
     for known, summary in DECISIONS.items():
         console.print(f"{known}: {summary}", highlight=False)

@@ -47,7 +47,7 @@ def show(config: "DecisionConfig", case: "Case", runs: Mapping[int, Path]) -> No
     print_lines(console, lines, config, runs)
 
 
-def facts(cases: "Sequence[tuple[str, Case]]") -> "Table":
+def case_table(cases: "Sequence[tuple[str, Case]]") -> "Table":
     """What is predicted in each problem, and what it can be learned from; needs no data."""
     from rich.table import Table
     from rich.text import Text

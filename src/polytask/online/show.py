@@ -40,7 +40,7 @@ def show(config: "TrainConfig[Any]", tasks: "TaskSet", runs: Mapping[int, Path])
     print_lines(console, lines, config, runs)
 
 
-def facts_table(rows: "list[tuple[str, TaskSpec]]") -> "Table":
+def task_table(rows: "list[tuple[str, TaskSpec]]") -> "Table":
     """Facts under a label each; fits in 80 columns with the suites' longest names."""
     from rich.table import Table
     from rich.text import Text
@@ -69,4 +69,4 @@ def _alike(config: "TrainConfig[Any]", tasks: "TaskSet") -> "Table":
         shown = dataclasses.replace(spec, name="", action_low=unbounded, action_high=unbounded, engine=engine)
         names.setdefault(shown, []).append(spec.name)
     labels = [same[0] if len(same) == 1 else f"{len(same)} tasks of {spec.suite}" for spec, same in names.items()]
-    return facts_table(list(zip(labels, names, strict=True)))
+    return task_table(list(zip(labels, names, strict=True)))

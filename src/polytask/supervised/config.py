@@ -19,7 +19,7 @@ LOSSES: Table[Callable[..., Any]] = Table(
     type=Callable,
 )
 """The losses by name: functions (group, outputs, targets) -> (rows, tasks), the loss of every row in every task of a
-`spec.Group` of tasks of one kind and size, from their outputs (rows, tasks, outputs) and targets (the same, or for
+`spec.HeadGroup` of tasks of one kind and size, from their outputs (rows, tasks, outputs) and targets (the same, or for
 classes (rows, tasks) class numbers). "task-weighted" multiplies by the relevance too."""
 
 

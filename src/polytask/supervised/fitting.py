@@ -14,7 +14,7 @@ from polytask.combine import Combiner
 from polytask.supervised.config import SupervisedConfig
 from polytask.supervised.model import Figures, evaluate
 from polytask.supervised.problem import Problem
-from polytask.supervised.training import State, advance, init, make_learner, nothing_seen, stopped
+from polytask.supervised.training import State, advance, init, make_setup, nothing_seen, stopped
 
 
 class Result(NamedTuple):
@@ -54,7 +54,7 @@ def fit(
     The problem is taken as it stands; `scaling.standardised` makes the one that a run trains on. Without `eval_every`
     there is one evaluation, of the last parameters.
     """
-    learner = make_learner(problem, config, combiner, tasks, learning_rate)
+    setup = make_setup(problem, config, combiner, tasks, learning_rate)
     every = config.eval_every or config.steps
     evaluations, rest = -(-config.steps // every), config.steps % every
     key_init, key_train = jax.random.split(key)
@@ -66,17 +66,17 @@ def fit(
     def body(carry: tuple[State, Any], count: int = every) -> tuple[State, Any]:
         state, histories = carry
         row = state.step // every
-        state, found = advance(learner, state, key_train, count)
+        state, found = advance(setup, state, key_train, count)
         new = (found.validation.loss, found.affinity)
         return state, jax.tree.map(lambda all_rows, one: all_rows.at[row].set(one), histories, new)
 
     history = jnp.full((evaluations, len(problem.tasks)), jnp.nan)
-    affinity = jax.tree.map(lambda x: jnp.stack([x] * evaluations), nothing_seen(learner))
-    carry = jax.lax.while_loop(goes_on, body, (init(learner, key_init), (history, affinity)))
+    affinity = jax.tree.map(lambda x: jnp.stack([x] * evaluations), nothing_seen(setup))
+    carry = jax.lax.while_loop(goes_on, body, (init(setup, key_init), (history, affinity)))
     if rest:
         carry = jax.lax.cond(stopped(config, carry[0]), lambda c: c, lambda c: body(c, rest), carry)
     state, (history, affinity) = carry
-    best = learner.model(state.best)
+    best = setup.model(state.best)
     return Result(
         validation=evaluate(problem.tasks, best, problem.validation),
         test=evaluate(problem.tasks, best, problem.test),

@@ -11,7 +11,7 @@ from polytask.losses import squared_errors
 from polytask.supervised.config import LOSSES, SupervisedConfig
 from polytask.supervised.model import over_present
 from polytask.supervised.problem import Examples
-from polytask.supervised.spec import Group, HeadSpec
+from polytask.supervised.spec import HeadGroup, HeadSpec
 from polytask.tasks.relevance import relevance
 
 
@@ -27,7 +27,7 @@ def training_losses(
     """
     loss = LOSSES[config.loss]
 
-    def rows(group: Group, given: Array, target: Array) -> Array:
+    def rows(group: HeadGroup, given: Array, target: Array) -> Array:
         values = loss(group, given, target)
         if values.shape != given.shape[:2]:
             raise ValueError(
@@ -47,7 +47,7 @@ def relevances(config: SupervisedConfig, names: Sequence[str]) -> Float[np.ndarr
     return relevance(config.relevance, names, "--relevance")
 
 
-def squared(group: Group, given: Float[Array, "rows tasks outputs"], target: Array) -> Float[Array, "rows tasks"]:
+def squared(group: HeadGroup, given: Float[Array, "rows tasks outputs"], target: Array) -> Float[Array, "rows tasks"]:
     """The squared error of every row in every task of a group; of probabilities where there are classes or answers."""
     if group.kind == "classes":
         return squared_errors(given, jax.nn.one_hot(target, group.outputs), "categorical").sum(-1)

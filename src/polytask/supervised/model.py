@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from polytask.supervised.config import TrunkConfig
 from polytask.supervised.problem import Examples
-from polytask.supervised.spec import Group, HeadSpec, groups
+from polytask.supervised.spec import HeadGroup, HeadSpec, groups
 
 EVALUATION_ROWS = 2048  # evaluated at a time, so that the memory does not grow with the data
 _ACTIVATIONS: dict[str, tuple[float, Callable[[Array], Array]]] = {"relu": (2.0, jax.nn.relu), "tanh": (1.0, jnp.tanh)}
@@ -101,7 +101,7 @@ def over_present(
     tasks: Sequence[HeadSpec],
     outputs: Float[Array, "batch outputs"],
     examples: Examples,
-    rows: Callable[[Group, Array, Array], Array],
+    rows: Callable[[HeadGroup, Array, Array], Array],
 ) -> Float[Array, " tasks"]:
     """Each task's mean of `rows(group, outputs, targets)`, (rows, tasks), over the rows that have its label, or 0."""
     found = [
@@ -119,7 +119,7 @@ def row_losses(
     return _in_task_order(tasks, found).T
 
 
-def group_losses(group: Group, given: Array, target: Array) -> Float[Array, "rows tasks"]:
+def group_losses(group: HeadGroup, given: Array, target: Array) -> Float[Array, "rows tasks"]:
     """The loss of every row in every task of a group, as `HeadSpec` says."""
     if group.kind == "classes":
         return optax.softmax_cross_entropy_with_integer_labels(given, target)
@@ -157,7 +157,7 @@ def evaluate(tasks: Sequence[HeadSpec], model: Callable[[Array], Array], example
 
 def _by_group(
     tasks: Sequence[HeadSpec], outputs: Float[Array, "rows outputs"], examples: Examples
-) -> Iterator[tuple[Group, Array, Array, Array]]:
+) -> Iterator[tuple[HeadGroup, Array, Array, Array]]:
     """Each group with its outputs (rows, tasks, outputs), targets and mask (rows, tasks)."""
     for group, target in zip(groups(tasks), examples.targets, strict=True):
         given = outputs[:, group.start : group.stop].reshape(-1, len(group.tasks), group.outputs)

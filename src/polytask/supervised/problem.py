@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
 from polytask import random
-from polytask.supervised.spec import Group, HeadSpec, groups
+from polytask.supervised.spec import HeadGroup, HeadSpec, groups
 
 Numbers = Shaped[np.ndarray, "..."] | Sequence[Any] | Array
 
@@ -173,7 +173,7 @@ def _examples(tasks: tuple[HeadSpec, ...], rows: Rows, which: str) -> Examples:
     return Examples(jnp.asarray(inputs), tuple(map(jnp.asarray, stacked)), jnp.asarray(present))
 
 
-def _stacked(group: Group, columns: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+def _stacked(group: HeadGroup, columns: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     return np.stack([columns[task][0] for task in group.tasks], axis=1)
 
 

@@ -21,7 +21,7 @@ def show(config: "TrainConfig", problem: "Problem", runs: Mapping[int, Path]) ->
     from polytask.supervised.training import steps_per_epoch
 
     console = Console(highlight=False)
-    console.print(facts(problem))
+    console.print(task_table(problem))
     rows = [part.inputs.shape[0] for part in (problem.train, problem.validation, problem.test)]
     shape = " x ".join(map(str, problem.train.inputs.shape[1:]))
     epochs = config.steps / steps_per_epoch(rows[0], config)
@@ -49,7 +49,7 @@ def show(config: "TrainConfig", problem: "Problem", runs: Mapping[int, Path]) ->
     print_lines(console, lines, config, runs)
 
 
-def facts(problem: "Problem") -> "Table":
+def task_table(problem: "Problem") -> "Table":
     """The tasks, one line for those of one kind and size where they are many."""
     from rich.table import Table
     from rich.text import Text

@@ -34,7 +34,7 @@ class HeadSpec:
             raise ValueError(f"task '{self.name}': {self.kind} needs outputs of at least {least}, not {self.outputs}")
 
 
-class Group(NamedTuple):
+class HeadGroup(NamedTuple):
     """Tasks of one kind and size, whose outputs are the model's columns from `start` to `stop`, task after task."""
 
     kind: Kind
@@ -47,7 +47,7 @@ class Group(NamedTuple):
         return self.start + len(self.tasks) * self.outputs
 
 
-def groups(tasks: Sequence[HeadSpec]) -> tuple[Group, ...]:
+def groups(tasks: Sequence[HeadSpec]) -> tuple[HeadGroup, ...]:
     """The tasks by kind and size, so that forty heads cost a few operations rather than forty times a few.
 
     Raises ValueError if there is no task, or a name stands there twice.
@@ -58,10 +58,10 @@ def groups(tasks: Sequence[HeadSpec]) -> tuple[Group, ...]:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ValueError(f"named more than once: {', '.join(repeated)}; give each task a name of its own")
-    found: list[Group] = []
+    found: list[HeadGroup] = []
     for kind, outputs in _sizes(tasks):
         members = tuple(i for i, task in enumerate(tasks) if (task.kind, task.outputs) == (kind, outputs))
-        found.append(Group(kind, outputs, members, found[-1].stop if found else 0))
+        found.append(HeadGroup(kind, outputs, members, found[-1].stop if found else 0))
     return tuple(found)
 
 

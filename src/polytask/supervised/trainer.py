@@ -25,12 +25,12 @@ from polytask.supervised.scaling import Scales, fit_scales, like, loss_units, sc
 from polytask.supervised.spec import HeadSpec, columns
 from polytask.supervised.training import (
     Evaluation,
-    Learner,
+    Setup,
     State,
     advance,
     advance_unevaluated,
     init,
-    make_learner,
+    make_setup,
     stopped,
 )
 from polytask.training.trainer import Diverged, Record, Saved, TaskAxes, Tick
@@ -260,8 +260,8 @@ def _learned(config: TrainConfig) -> SupervisedConfig:
     return SupervisedConfig(**{**fields, "steps": 1, "patience": 0})
 
 
-def _learner(problem: Problem, config: SupervisedConfig) -> Learner:
-    return make_learner(problem, config, make_combiner(config.combine, scale=config.combine_scale))
+def _setup(problem: Problem, config: SupervisedConfig) -> Setup:
+    return make_setup(problem, config, make_combiner(config.combine, scale=config.combine_scale))
 
 
 _norm = jax.jit(optax.tree.norm)
@@ -269,7 +269,7 @@ _norm = jax.jit(optax.tree.norm)
 
 @eqx.filter_jit
 def _fresh(problem: Problem, config: SupervisedConfig, key: jax.Array) -> State:
-    return init(_learner(problem, config), key)
+    return init(_setup(problem, config), key)
 
 
 @eqx.filter_jit
@@ -277,7 +277,7 @@ def _advanced(
     problem: Problem, config: SupervisedConfig, state: State, key: jax.Array, count: int
 ) -> tuple[State, Evaluation]:
     go_on = advance if config.eval_every else advance_unevaluated
-    return go_on(_learner(problem, config), state, key, count)
+    return go_on(_setup(problem, config), state, key, count)
 
 
 @eqx.filter_jit
@@ -285,11 +285,11 @@ def _all_advanced(
     problem: Problem, config: SupervisedConfig, states: State, keys: jax.Array, over: jax.Array, count: int
 ) -> tuple[State, Evaluation]:
     """As `_advanced` for each seed; one that is over stays as it is."""
-    learner = _learner(problem, config)
+    setup = _setup(problem, config)
     go_on = advance if config.eval_every else advance_unevaluated
 
     def one(state: State, key: jax.Array, over: jax.Array) -> tuple[State, Evaluation]:
-        new, found = go_on(learner, state, key, count)
+        new, found = go_on(setup, state, key, count)
         return jax.tree.map(lambda old, new: jnp.where(over, old, new), state, new), found
 
     return jax.vmap(one)(states, keys, over)

@@ -36,7 +36,7 @@ class State(eqx.Module):
     waited: Int[Array, ""]
 
 
-class Learner(NamedTuple):
+class Setup(NamedTuple):
     """What stays the same while it trains: the problem, what takes part in it, and how it is learned.
 
     `tasks` marks the tasks that take part, `learning_rate` is that of the first epoch; both may be traced, so that
@@ -73,14 +73,14 @@ class Evaluation(NamedTuple):
     affinity: dict[str, Averages]
 
 
-def make_learner(
+def make_setup(
     problem: Problem,
     config: SupervisedConfig,
     combiner: Combiner,
     tasks: Bool[Array, " tasks"] | None = None,
     learning_rate: Float[Array, ""] | None = None,
-) -> Learner:
-    """A learner of all tasks, or of those that `tasks` marks. Raises ValueError for a relevance of unknown tasks."""
+) -> Setup:
+    """A setup of all tasks, or of those that `tasks` marks. Raises ValueError for a relevance of unknown tasks."""
     relevances(config, problem.names)
     # The key decides nothing here: only the structure is kept.
     shapes = eqx.filter_eval_shape(lambda: fresh_model(problem, config, random.key(0, "structure")))
@@ -88,7 +88,7 @@ def make_learner(
     if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in arrays):
         raise ValueError("make_trunk: every array of a trunk is trained, so all must be floating; make others static")
     static = eqx.filter(shapes, _is_shape, inverse=True)
-    return Learner(
+    return Setup(
         problem,
         config,
         combiner,
@@ -107,13 +107,13 @@ def fresh_model(problem: Problem, config: SupervisedConfig, key: PRNGKeyArray) -
     return make_model(problem.tasks, problem.train.inputs.shape[1:], config.trunk, key, problem.make_trunk)
 
 
-def init(learner: Learner, key: PRNGKeyArray) -> State:
+def init(setup: Setup, key: PRNGKeyArray) -> State:
     """Fresh parameters. Which tasks take part does not matter to them."""
-    params = eqx.filter(fresh_model(learner.problem, learner.config, key), eqx.is_inexact_array)
+    params = eqx.filter(fresh_model(setup.problem, setup.config, key), eqx.is_inexact_array)
     return State(
         params=params,
-        optimiser=_optimiser(learner.config.optimiser).init(params),
-        combiner=learner.combiner.init(params, len(learner.problem.tasks), shared=shared_parameters(params)),
+        optimiser=_optimiser(setup.config.optimiser).init(params),
+        combiner=setup.combiner.init(params, len(setup.problem.tasks), shared=shared_parameters(params)),
         step=jnp.int32(0),
         best=params,
         best_value=jnp.float32(jnp.inf),
@@ -142,7 +142,7 @@ def batch_indices(
 
 
 def gradient(
-    learner: Learner,
+    setup: Setup,
     params: Model,
     state: PyTree,
     batch: Examples,
@@ -155,10 +155,10 @@ def gradient(
     The trunk is what the tasks share: the combiner makes its gradient. Each head has that of its own task's loss,
     weighted where the method weighs losses. A task without a label in the batch takes no part.
     """
-    losses, present = batch_losses(learner, batch, key)
-    other = None if independent is None else batch_losses(learner, independent, key)[0]
+    losses, present = batch_losses(setup, batch, key)
+    other = None if independent is None else batch_losses(setup, independent, key)[0]
     return combined_gradient(
-        learner.combiner,
+        setup.combiner,
         lambda params: (losses(params), present),
         params,
         state,
@@ -170,15 +170,15 @@ def gradient(
 
 
 def batch_losses(
-    learner: Learner, batch: Examples, key: PRNGKeyArray
+    setup: Setup, batch: Examples, key: PRNGKeyArray
 ) -> tuple[Callable[[Model], Float[Array, " tasks"]], Bool[Array, " tasks"]]:
     """The losses of one step as a function of the parameters, always with the same dropout; and who takes part."""
 
     def losses(params: Model) -> Float[Array, " tasks"]:
-        outputs = learner.model(params)(batch.inputs, key=jax.random.split(key)[0])
-        return training_losses(learner.config, learner.problem.tasks, outputs, batch)
+        outputs = setup.model(params)(batch.inputs, key=jax.random.split(key)[0])
+        return training_losses(setup.config, setup.problem.tasks, outputs, batch)
 
-    return losses, batch.present.any(0) & learner.tasks
+    return losses, batch.present.any(0) & setup.tasks
 
 
 def shared_parameters(params: Model) -> PyTree:
@@ -188,11 +188,11 @@ def shared_parameters(params: Model) -> PyTree:
 
 
 def train_steps(
-    learner: Learner, state: State, key: PRNGKeyArray, count: int
+    setup: Setup, state: State, key: PRNGKeyArray, count: int
 ) -> tuple[State, Float[Array, " tasks"], dict[str, Array], dict[str, Averages]]:
     """`count` steps in one scan. Returns the state, each task's mean training loss, the means of the metrics, and what
     was seen of the tasks' effects on each other, which nothing else depends on."""
-    config, train = learner.config, learner.problem.train
+    config, train = setup.config, setup.problem.train
     rows = train.inputs.shape[0]
     key_data, key_step = jax.random.split(key)
     optimiser = _optimiser(config.optimiser)
@@ -207,50 +207,50 @@ def train_steps(
         if seen:
             seen = jax.lax.cond(
                 state.step % config.affinity_every == 0,
-                lambda s: observe(learner, s, state, batch, key),
+                lambda s: observe(setup, s, state, batch, key),
                 lambda s: s,
                 seen,
             )
         other = None
-        if learner.combiner.needs_independent:
+        if setup.combiner.needs_independent:
             size = batch.inputs.shape[0]
             other = train.take(jax.random.randint(jax.random.fold_in(key, size), (size,), 0, rows))
-        step = gradient(learner, state.params, state.combiner, batch, key, other)
+        step = gradient(setup, state.params, state.combiner, batch, key, other)
         # Optax raises floats to integer powers, which JAX's strict promotion refuses.
         with jax.numpy_dtype_promotion("standard"):
             updates, inner = optimiser.update(step.gradient, state.optimiser, cast(optax.Params, state.params))
-        rate = _rate(learner, state.step)
+        rate = _rate(setup, state.step)
         params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
         info = {name: value.astype(jnp.float32) for name, value in step.info.items()}
         info["gradient_norm"] = optax.tree.norm(step.gradient.trunk)
         combiner = step.state
-        if learner.combiner.observes:
-            losses, present = batch_losses(learner, batch, key)
-            combiner = learner.combiner.observe(combiner, losses(params), present)
+        if setup.combiner.observes:
+            losses, present = batch_losses(setup, batch, key)
+            combiner = setup.combiner.observe(combiner, losses(params), present)
         state = eqx.tree_at(
             lambda s: (s.params, s.optimiser, s.combiner, s.step), state, (params, inner, combiner, state.step + 1)
         )
         return (state, seen), (jnp.where(step.aux, step.losses, 0.0), step.aux, info)
 
     index = None if whole else batch_indices(rows, config, key_data, state.step, count)
-    (state, seen), (losses, present, info) = jax.lax.scan(one, (state, nothing_seen(learner)), index, length=count)
+    (state, seen), (losses, present, info) = jax.lax.scan(one, (state, nothing_seen(setup)), index, length=count)
     mean = losses.sum(0) / jnp.maximum(present.sum(0), 1).astype(jnp.float32)
     return state, mean, jax.tree.map(lambda values: values.mean(0), info), seen
 
 
-def nothing_seen(learner: Learner) -> dict[str, Averages]:
+def nothing_seen(setup: Setup) -> dict[str, Averages]:
     """Averages of no measurement yet; empty if nothing is to be measured."""
-    return measure.init(len(learner.problem.tasks)) if learner.config.affinity_every else {}
+    return measure.init(len(setup.problem.tasks)) if setup.config.affinity_every else {}
 
 
 def observe(
-    learner: Learner, seen: dict[str, Averages], state: State, batch: Examples, key: PRNGKeyArray
+    setup: Setup, seen: dict[str, Averages], state: State, batch: Examples, key: PRNGKeyArray
 ) -> dict[str, Averages]:
     """One measurement taken into the averages: what a step of the optimiser, as it stands, on the loss of each task
     would do to the losses of all, on the batch of this step and with its dropout. Heads stay, as TAG has it."""
-    losses, present = batch_losses(learner, batch, key)
+    losses, present = batch_losses(setup, batch, key)
     shared = shared_parameters(state.params)
-    direction, rate = _optimiser(learner.config.optimiser), _rate(learner, state.step)
+    direction, rate = _optimiser(setup.config.optimiser), _rate(setup, state.step)
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         updates, state = direction.update(updates, state, params)
@@ -263,13 +263,13 @@ def observe(
     return measure.observe(seen, {name: jnp.where(both, matrix, jnp.nan) for name, matrix in found.items()})
 
 
-def advance(learner: Learner, state: State, key: PRNGKeyArray, count: int | None = None) -> tuple[State, Evaluation]:
+def advance(setup: Setup, state: State, key: PRNGKeyArray, count: int | None = None) -> tuple[State, Evaluation]:
     """`count` steps, `config.eval_every` by default, then an evaluation, after which the best parameters are known."""
-    problem, config = learner.problem, learner.config
-    state, loss, metrics, seen = train_steps(learner, state, key, config.eval_every if count is None else count)
-    model = learner.model(state.params)
+    problem, config = setup.problem, setup.config
+    state, loss, metrics, seen = train_steps(setup, state, key, config.eval_every if count is None else count)
+    model = setup.model(state.params)
     validation = evaluate(problem.tasks, model, problem.validation)
-    value = _criterion(config, validation, learner.tasks)
+    value = _criterion(config, validation, setup.tasks)
     better = value < state.best_value
     state = State(
         params=state.params,
@@ -282,15 +282,15 @@ def advance(learner: Learner, state: State, key: PRNGKeyArray, count: int | None
         waited=jnp.where(better, 0, state.waited + 1),
     )
     train = evaluate(problem.tasks, model, problem.train)
-    test = evaluate(problem.tasks, learner.model(state.best), problem.test)
+    test = evaluate(problem.tasks, setup.model(state.best), problem.test)
     return state, Evaluation(loss, metrics, train, validation, test, seen)
 
 
-def advance_unevaluated(learner: Learner, state: State, key: PRNGKeyArray, count: int) -> tuple[State, Evaluation]:
+def advance_unevaluated(setup: Setup, state: State, key: PRNGKeyArray, count: int) -> tuple[State, Evaluation]:
     """`count` steps and no evaluation: all figures are NaN, and the best parameters are the last."""
-    state, loss, metrics, seen = train_steps(learner, state, key, count)
+    state, loss, metrics, seen = train_steps(setup, state, key, count)
     state = eqx.tree_at(lambda s: (s.best, s.best_step), state, (state.params, state.step))
-    nothing = jnp.full(len(learner.problem.tasks), jnp.nan)
+    nothing = jnp.full(len(setup.problem.tasks), jnp.nan)
     figures = Figures(nothing, nothing, jnp.zeros_like(nothing))
     return state, Evaluation(loss, metrics, figures, figures, figures, seen)
 
@@ -309,11 +309,11 @@ def _criterion(config: SupervisedConfig, figures: Figures, tasks: Bool[Array, " 
     return jnp.where(known.any(), mean, jnp.inf)
 
 
-def _rate(learner: Learner, step: Int[Array, ""]) -> Float[Array, ""]:
+def _rate(setup: Setup, step: Int[Array, ""]) -> Float[Array, ""]:
     """The learning rate of a step."""
-    config = learner.config
-    epoch = (step // steps_per_epoch(learner.problem.train.inputs.shape[0], config)).astype(jnp.float32)
-    return learner.learning_rate * jnp.float32(config.optimiser.decay_per_epoch) ** epoch
+    config = setup.config
+    epoch = (step // steps_per_epoch(setup.problem.train.inputs.shape[0], config)).astype(jnp.float32)
+    return setup.learning_rate * jnp.float32(config.optimiser.decay_per_epoch) ** epoch
 
 
 def _optimiser(config: OptimiserConfig) -> optax.GradientTransformation:
