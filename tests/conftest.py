@@ -1,9 +1,12 @@
 """Strict JAX, shapes checked at run time in every test, and nothing compiled twice."""
 
+import fcntl
 import gc
+import json
 import os
 import sys
 import tempfile
+from pathlib import Path
 
 # Tests compile much and compute little, so LLVM's passes cost more than they save. JAX reads this when it starts, also
 # in the commands that tests start.
@@ -43,13 +46,34 @@ def pytest_collection_finish():
     gc.set_threshold(50_000, 20, 20)
 
 
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory):
-    """A small run: its folder, and the exit code and output of the command that made it. Not to be written into."""
-    from tests.small import AGENT, EVERY, PLANE, POINT, command
+def _trained_once(name, *arguments):
+    """Trains the run of a name, unless another worker has; its folder, and the command's exit code and output."""
+    from tests.small import command
 
-    run = tmp_path_factory.mktemp("trained") / "run"
-    return run, *command("train", POINT, PLANE, *AGENT, *EVERY, "--steps", "120", "--run", str(run))
+    folder = Path(os.environ[_shared]) / f"trained-{name}"
+    folder.mkdir(exist_ok=True)
+    run, said = folder / "run", folder / "said.json"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.exists():
+            said.write_text(json.dumps(command("train", *arguments, "--run", str(run))))
+    return run, *json.loads(said.read_text())
+
+
+@pytest.fixture(scope="session")
+def trained():
+    """A small run: its folder, and the exit code and output of the command that made it. Not to be written into."""
+    from tests.small import TRAINED
+
+    return _trained_once("online", *TRAINED)
+
+
+@pytest.fixture(scope="session")
+def trained_on_data():
+    """The same of a supervised run."""
+    from tests.supervised.small import TRAINED
+
+    return _trained_once("supervised", *TRAINED)
 
 
 @pytest.fixture(scope="session")

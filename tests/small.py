@@ -26,7 +26,9 @@ AGENT = [
 EVERY = [
     *("--warmup-steps", "20", "--checkpoint-every", "60", "--eval-every", "60"),
     *("--eval-episodes", "3", "--log-every", "20"),
+    *("--replay-capacity", "50"),  # wraps between two checkpoints
 ]
+TRAINED = [POINT, PLANE, *AGENT, *EVERY, "--steps", "120"]  # the run that tests share
 
 
 class Walk(gymnasium.Env):

@@ -34,36 +34,45 @@ def contents(run):
     }
 
 
-@pytest.fixture
-def random_run(tmp_path):
-    run = tmp_path / "run"
-    code, _, _ = command("train", POINT, *RANDOM, "--steps", "60", "--run", str(run))
-    assert code == 0
+@pytest.fixture(scope="module")
+def of_random_actions(tmp_path_factory):
+    run = tmp_path_factory.mktemp("random") / "run"
+    assert command("train", POINT, *RANDOM, "--steps", "60", "--run", str(run))[0] == 0
     return run
+
+
+@pytest.fixture
+def random_run(of_random_actions, tmp_path):
+    shutil.copytree(of_random_actions, tmp_path / "run")
+    return tmp_path / "run"
 
 
 # Help and wrong use
 
 
-@pytest.mark.parametrize("name", ["", *COMMANDS])
-def test_help_is_light_and_fits_80_columns(name):
+def test_help_is_light_and_fits_80_columns():
+    names = ["", *COMMANDS]
     script = (
         "import sys\nfrom polytask.cli import main\n"
-        "try:\n    main([*sys.argv[1:], '--help'])\nexcept SystemExit as exit_:\n    assert not exit_.code\n"
         "heavy = 'jax equinox optax envpool gymnasium matplotlib scipy tensorboardX'.split()\n"
-        "assert not [m for m in heavy if m in sys.modules]\n"
+        "for name in sys.argv[1:]:\n"
+        "    try:\n        main([*filter(None, [name]), '--help'])\n"
+        "    except SystemExit as exit_:\n        assert not exit_.code\n"
+        "    assert not [m for m in heavy if m in sys.modules], name\n"
+        "    print('end of help')\n"
     )
-    environment = {**os.environ, "COLUMNS": "80"}
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script, *filter(None, [name])],
+        [sys.executable, "-W", "error", "-c", script, *names],
         capture_output=True,
         text=True,
-        env=environment,
+        env={**os.environ, "COLUMNS": "80"},
         check=True,
     )
-    assert done.stdout.startswith(f"usage: polytask {name}".rstrip())
-    too_wide = [line for line in done.stdout.splitlines() if len(line) > 80 and not line.startswith("usage:")]
-    assert not too_wide
+    *helps, rest = done.stdout.split("end of help\n")
+    assert rest == ""
+    for name, text in zip(names, helps, strict=True):
+        assert text.startswith(f"usage: polytask {name}".rstrip())
+        assert not [line for line in text.splitlines() if len(line) > 80 and not line.startswith("usage:")]
 
 
 def test_version():

@@ -9,7 +9,7 @@ from polytask.runs import checkpoint
 from polytask.runs.folder import RunFolder
 from polytask.stepping import TaskFailure
 from polytask.training.start import train
-from tests.durability.test_resume import SMALL, config
+from tests.durability.test_resume import config
 
 pytestmark = pytest.mark.slow
 
@@ -28,14 +28,16 @@ def test_a_reward_that_is_not_a_number_names_task_and_step_and_keeps_the_checkpo
 
 
 def test_an_environment_that_raises_is_started_anew_and_counted(tmp_path):
-    assert train(config(tasks=(GOOD, "gym/tests.learning.probes:breaks"), checkpoint_every=90), tmp_path / "run")
+    assert train(
+        config(tasks=(GOOD, "gym/tests.learning.probes:breaks"), checkpoint_every=90, steps=90), tmp_path / "run"
+    )
     found = checkpoint.latest(tmp_path / "run")
     assert found is not None
     assert checkpoint.read_arrays(found.path)["restarts"].tolist() == [0, 2]
 
 
 def test_a_divergence_says_so_and_what_is_not_finite_reaches_no_checkpoint(tmp_path):
-    wild = dataclasses.replace(SMALL)
+    wild = dataclasses.replace(config().agent)
     object.__setattr__(wild, "learning_rate", 1e30)  # which a person cannot ask for
     with pytest.raises(FloatingPointError, match=r"diverged at step \d+: .* not finite; lower --agent.learning-rate"):
         train(config(agent=wild, warmup_steps=30, checkpoint_every=20, eval_every=0), tmp_path / "run")
@@ -55,7 +57,7 @@ def test_a_run_of_any_length_ends_with_metrics_and_an_evaluation(tmp_path):
 
 
 def test_what_combiners_tell_is_logged(tmp_path):
-    agent = dataclasses.replace(SMALL, critic_combiner="mgda", actor_combiner="pcgrad")
+    agent = dataclasses.replace(config().agent, critic_combiner="mgda", actor_combiner="pcgrad")
     assert train(config(agent=agent, steps=45), tmp_path / "run")
     line = RunFolder(tmp_path / "run").read_metrics()[-1]
     assert sum(line["task"]["critic_weight"].values()) == pytest.approx(1, abs=1e-3)

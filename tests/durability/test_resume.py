@@ -1,5 +1,6 @@
 """A run that is stopped, killed or damaged ends with the bits of one that is left alone."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -10,53 +11,33 @@ import time
 import numpy as np
 import pytest
 
-from polytask.agents.config import BRCConfig
-from polytask.online.config import TrainConfig
 from polytask.runs import checkpoint
 from polytask.runs.diff import diff
 from polytask.runs.storage import TEMPORARY
 from polytask.training.start import train
+from tests.small import TRAINED, asked
 
 PROBES = ("gym/tests.learning.probes:up", "gym/tests.learning.probes:truncates")
-SMALL = BRCConfig(critic_width=8, critic_depth=1, actor_width=8, batch_size=8, bins=11)
 
 
 def config(**changes):
-    base = {
-        "tasks": PROBES,
-        "agent": SMALL,
-        "steps": 90,
-        "warmup_steps": 20,
-        "replay_capacity": 64,  # wraps within the run
-        "checkpoint_every": 25,
-        "log_every": 15,
-        "eval_every": 30,
-        "eval_episodes": 1,
-        "tensorboard": False,
-    }
-    return TrainConfig(**{**base, **changes})
+    """What the run that tests share is trained with."""
+    return dataclasses.replace(asked(*TRAINED)[0], tensorboard=False, **changes)
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    run = tmp_path_factory.mktemp("whole") / "run"
-    assert train(config(), run)
-    return run
-
-
-def test_two_runs_of_one_seed_are_identical(whole, tmp_path):
+def test_two_runs_of_one_seed_are_identical(trained_run, tmp_path):
     train(config(), tmp_path / "again")
-    assert diff(whole, tmp_path / "again") == []
+    assert diff(trained_run, tmp_path / "again") == []
 
 
-def test_evaluating_never_changes_training(whole, tmp_path):
+def test_evaluating_never_changes_training(trained_run, tmp_path):
     train(config(eval_every=0), tmp_path / "blind")
-    assert diff(whole, tmp_path / "blind") == []
+    assert diff(trained_run, tmp_path / "blind") == []
 
 
-def test_averaging_the_policy_never_changes_training(whole, tmp_path):
+def test_averaging_the_policy_never_changes_training(trained_run, tmp_path):
     train(config(policy_average=0), tmp_path / "last")
-    names = {difference.name for difference in diff(whole, tmp_path / "last")}
+    names = {difference.name for difference in diff(trained_run, tmp_path / "last")}
     assert "state/average/steps" in names
     assert not [name for name in names if not name.startswith(("state/average/", "counters/averaged"))]
 
@@ -71,27 +52,27 @@ def test_an_average_may_begin_and_end_with_any_resumption(tmp_path):
         assert kept.get("average/steps") == averaged
 
 
-def test_a_checkpoint_needs_no_segment_that_is_overwritten(whole):
-    """The ring of 64 slots laps in 90 steps: nothing of the first 25 is left."""
-    found = checkpoint.latest(whole)
+def test_a_checkpoint_needs_no_segment_that_is_overwritten(trained_run):
+    """The ring of 50 slots laps after the checkpoint at step 60: nothing from before is left."""
+    found = checkpoint.latest(trained_run)
     assert found is not None
-    assert next(ref.name for ref in found.segments) == "steps_000000025_000000050.npz"
+    assert next(ref.name for ref in found.segments) == "steps_000000060_000000120.npz"
 
 
-def test_other_seeds_differ(whole, tmp_path):
+def test_other_seeds_differ(trained_run, tmp_path):
     train(config(seed=1), tmp_path / "other")
-    assert diff(whole, tmp_path / "other") != []
+    assert diff(trained_run, tmp_path / "other") != []
 
 
 @pytest.mark.slow
-def test_a_replay_on_disk_ends_alike_and_may_take_over(whole, tmp_path):
+def test_a_replay_on_disk_ends_alike_and_may_take_over(trained_run, tmp_path):
     run = tmp_path / "disk"
     train(config(steps=40, replay_storage="disk"), run)
     assert train(config(replay_storage="disk"), run)
-    assert diff(whole, run) == []
+    assert diff(trained_run, run) == []
     train(config(steps=40), tmp_path / "moved")
     assert train(config(replay_storage="disk"), tmp_path / "moved")
-    assert diff(whole, tmp_path / "moved") == []
+    assert diff(trained_run, tmp_path / "moved") == []
 
 
 def logged_steps(run):
@@ -99,18 +80,18 @@ def logged_steps(run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stop_at", [40, 75])
-def test_stopped_between_and_at_checkpoints_then_resumed(whole, tmp_path, stop_at):
+@pytest.mark.parametrize("stop_at", [45, 60])
+def test_stopped_between_and_at_checkpoints_then_resumed(trained_run, tmp_path, stop_at):
     run = tmp_path / "stopped"
     train(config(steps=stop_at), run)
     assert train(config(), run)
-    assert diff(whole, run) == []
+    assert diff(trained_run, run) == []
     ended = [] if stop_at % config().log_every == 0 else [stop_at]  # the line that every run ends with
-    assert logged_steps(run) == sorted([*logged_steps(whole), *ended])
+    assert logged_steps(run) == sorted([*logged_steps(trained_run), *ended])
 
 
 @pytest.mark.slow
-def test_a_damaged_checkpoint_costs_time_but_no_bit(whole, tmp_path, capsys):
+def test_a_damaged_checkpoint_costs_time_but_no_bit(trained_run, tmp_path, capsys):
     run = tmp_path / "damaged"
     train(config(steps=75), run)
     arrays = run / "checkpoints" / "step_000000075" / "arrays.npz"
@@ -119,7 +100,7 @@ def test_a_damaged_checkpoint_costs_time_but_no_bit(whole, tmp_path, capsys):
     arrays.write_bytes(data)
     assert train(config(), run)
     assert "step_000000075" in capsys.readouterr().out
-    assert diff(whole, run) == []
+    assert diff(trained_run, run) == []
 
 
 KILLED = """

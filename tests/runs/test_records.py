@@ -4,25 +4,19 @@ import json
 
 import pytest
 
-from polytask.decisions import DecisionConfig
-from polytask.decisions import train as train_decisions
+from polytask.decisions import DecisionConfig, train
 from polytask.runs.records import EVERY_EVALUATION, EVERY_LINE
-from polytask.supervised import TrainConfig, TrunkConfig, train
 from polytask.training import kinds
 from tests.decisions.small import shops
-from tests.supervised.small import points
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, trained_run):
+def runs(tmp_path_factory, trained_run, trained_on_data):
     """A run of each kind, by the trainers."""
-    folder = tmp_path_factory.mktemp("kinds")
-    small = {"steps": 20, "eval_every": 10, "tensorboard": False}
-    supervised = TrainConfig(problem="points", trunk=TrunkConfig(8, 1), batch_size=16, combine="mgda", **small)
-    assert train(supervised, points(), folder / "supervised")
-    decisions = DecisionConfig(problem="shops", loss="taskmet", metric="diagonal", tensorboard=False)
-    assert train_decisions(decisions, shops(), {0: folder / "decisions"})
-    return {"online": trained_run, "supervised": folder / "supervised", "decisions": folder / "decisions"}
+    decisions = tmp_path_factory.mktemp("decisions") / "run"
+    config = DecisionConfig(problem="shops", loss="taskmet", metric="diagonal", tensorboard=False)
+    assert train(config, shops(), {0: decisions})
+    return {"online": trained_run, "supervised": trained_on_data[0], "decisions": decisions}
 
 
 def lines(run, name):

@@ -11,6 +11,10 @@ TASKS = (
     HeadSpec("corner", "classes", 4),
 )
 
+OWN = "problems/tests.supervised.small:points"
+FAST = ["--steps", "40", "--eval-every", "10", "--batch-size", "16", "--trunk.width", "8", "--no-tensorboard"]
+TRAINED = [OWN, *FAST, "--combine", "mgda"]  # the run that tests share
+
 
 def rows(seed: int = 0, noise: float = 0.0, count: int = 120) -> Rows:
     """Points, and what can be told from them; every fourth row lacks its corner, every fifth its height."""

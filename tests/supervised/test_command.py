@@ -7,21 +7,13 @@ import sys
 import pytest
 
 from tests.small import asked, check_light_help, command
-
-OWN = "problems/tests.supervised.small:points"
-FAST = ["--steps", "40", "--eval-every", "10", "--batch-size", "16", "--trunk.width", "8", "--no-tensorboard"]
+from tests.supervised.small import FAST, OWN
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    run = tmp_path_factory.mktemp("supervised") / "run"
-    return run, *command("train", OWN, *FAST, "--combine", "pcgrad", "--run", str(run))
-
-
-def test_a_training_says_what_it_does_and_ends_with_a_table_and_a_report(trained):
-    run, code, out, err = trained
+def test_a_training_says_what_it_does_and_ends_with_a_table_and_a_report(trained_on_data):
+    run, code, out, err = trained_on_data
     assert (code, err) == (0, "")
-    for said in ("pcgrad, scale sum", "72 to train, 24 to validate, 24 to test, each 3", "40 (10 epochs)"):
+    for said in ("mgda, scale sum", "72 to train, 24 to validate, 24 to test, each 3", "40 (10 epochs)"):
         assert said in out
     assert re.search(r"corner +classes +accuracy +4 +5\d *\n", out), "about a quarter of 72 labels is missing"
     assert "4 tasks at 40 gradient steps" in out
@@ -29,8 +21,8 @@ def test_a_training_says_what_it_does_and_ends_with_a_table_and_a_report(trained
     assert (run / "report.html").exists()
 
 
-def test_the_report_speaks_of_data(trained):
-    page = (trained[0] / "report.html").read_text()
+def test_the_report_speaks_of_data(trained_on_data):
+    page = (trained_on_data[0] / "report.html").read_text()
     seen = re.sub(r"<style>.*?</style>|<details>.*?</details>|<[^>]*>", " ", page, flags=re.S)
     for word in ("environment", "agent", "episode", "return", "replay", "restart", "steps per task", "embedding"):
         assert word not in seen.lower()
@@ -38,9 +30,9 @@ def test_the_report_speaks_of_data(trained):
         assert word.lower() in page.lower()
 
 
-def test_resume_goes_on_and_the_same_command_finds_it_done(trained, tmp_path):
+def test_resume_goes_on_and_the_same_command_finds_it_done(trained_on_data, tmp_path):
     run = tmp_path / "run"
-    shutil.copytree(trained[0], run)
+    shutil.copytree(trained_on_data[0], run)
     code, out, _ = command("resume", str(run), "--steps", "60")
     assert (code, "going on from step 40" in out, "at 60 gradient steps" in out) == (0, True, True)
 

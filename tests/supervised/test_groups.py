@@ -12,8 +12,7 @@ from polytask.supervised.testing import measure, measure_run
 from polytask.supervised.training import fresh_model
 from polytask.training.groups import TaskGroup, joined
 from tests.small import command
-from tests.supervised.small import points
-from tests.supervised.test_command import FAST, OWN
+from tests.supervised.small import FAST, OWN, points
 
 GROUPS = {
     "groups": [
