@@ -11,6 +11,9 @@ import pytest
 
 from polytask.agents import brc
 from polytask.agents.brc import reward_scale
+from polytask.agents.brc.learning import running_entropy
+from polytask.agents.brc.losses import entropy_loss
+from polytask.agents.brc.scale import followed, growth_of
 from polytask.agents.factory import make_agent
 from polytask.tasks.spec import TaskSet
 from tests.agents.cases import (
@@ -70,7 +73,7 @@ def test_reward_scale_is_finite_and_keeps_values_within_v_max(bound, temperature
 
 def test_running_entropy_moves_only_tasks_in_the_batch():
     ids = jnp.array([1, 1, 1], jnp.int32)
-    after = brc._running_entropy(jnp.array([5.0, 1.0]), ids, jnp.array([0.0, 3.0, 6.0]))
+    after = running_entropy(jnp.array([5.0, 1.0]), ids, jnp.array([0.0, 3.0, 6.0]))
     np.testing.assert_allclose(after, [5.0, 0.995 * 1 + 0.005 * 3], rtol=1e-6)
 
 
@@ -266,3 +269,64 @@ def test_a_single_task_needs_no_features():
     state = eqx.filter_eval_shape(partial(brc.init, BRC, tasks), jax.random.key(0))
     assert state.critic.conditioning.dim == 0
     assert state.critic.members.trunk.dense.kernel.shape[1] == SMALL.observation_dim + SMALL.action_dim
+
+
+def learned(bound, changes, batches=None):
+    """A state after one update, and its config, of BRC with `changes`."""
+    config = dataclasses.replace(BRC, **changes)
+    state = brc.init(config, TASKS, jax.random.key(0))
+    batches = both_tasks() if batches is None else batches
+    return brc.update(config, brc_case().facts, state, batches, jnp.asarray(bound, jnp.float32), KEY), state
+
+
+def test_each_task_s_own_temperature_follows_its_own_entropy():
+    facts, entropy = brc_case().facts, jnp.array([5.0, -9.0, 5.0, -9.0])  # targets are -1 and -2
+    ids = jnp.array([0, 1, 0, 1], jnp.int32)
+    gradient = jax.grad(entropy_loss)(jnp.zeros(2), entropy, facts.target_entropy, ids)
+    np.testing.assert_allclose(gradient, [2 * 6 / 4, 2 * -7 / 4], rtol=1e-6)
+    shared = jax.grad(entropy_loss)(jnp.zeros(()), entropy, facts.target_entropy, ids)
+    np.testing.assert_allclose(shared, -2 - -1.5, rtol=1e-6)
+
+
+def test_temperatures_that_are_all_alike_give_the_shared_temperature_s_losses():
+    case, batches = brc_case(), both_tasks()
+    apart = dataclasses.replace(case.state, log_temperature=jnp.full(2, case.state.log_temperature))
+    batch, noise = jax.tree.map(lambda leaf: leaf[0], batches), jnp.zeros((2, BATCH, ACTIONS))
+    assert_same(case.losses(case.facts, apart, batch, noise), case.losses(case.facts, case.state, batch, noise))
+
+
+def test_targets_follow_the_scale_of_rewards():
+    """Values of the target critic in units of half the rewards' scale count double, and the bonus as before."""
+    case, batches = brc_case(), both_tasks()
+    batch = jax.tree.map(lambda leaf: leaf[0], batches)
+    noise = jnp.zeros((BATCH, ACTIONS))
+    config = dataclasses.replace(BRC, critic_loss="squared-error", v_max=1e3)
+    state = brc.init(config, TASKS, jax.random.key(0))
+
+    def target(growth):
+        return np.asarray(brc.critic_target(config, case.facts, state, batch, noise, growth))[:, 0]
+
+    same, double, zero = target(jnp.ones(2)), target(jnp.full(2, 2.0)), target(jnp.full(2, 1e-20))
+    np.testing.assert_allclose(same, target(None), rtol=1e-6)
+    np.testing.assert_allclose(double - same, same - zero, rtol=1e-3, atol=1e-5)
+
+
+def test_the_target_critic_s_scale_goes_where_the_scale_goes_and_begins_there():
+    scale = jnp.array([8.0, 0.0])
+    np.testing.assert_allclose(followed(jnp.zeros(2), scale, 0.5), [8, 0])
+    np.testing.assert_allclose(followed(jnp.array([2.0, 3.0]), scale, 0.5), [4, 0], rtol=1e-6)
+    np.testing.assert_allclose(growth_of(jnp.array([2.0, 3.0]), scale), [4, 1], rtol=1e-6)
+    assert growth_of(None, scale) is None
+    assert followed(None, scale, 0.5) is None
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e9])
+def test_normalised_observations_learn_the_same_in_any_unit(scale):
+    batches = both_tasks()
+    scaled = batches._replace(
+        observations=batches.observations * 1e3 * scale, next_observations=batches.next_observations * 1e3 * scale
+    )
+    (state, metrics), before = learned([2.0, 3.0], {"normalise_observations": True}, scaled)
+    assert_finite((state, metrics))
+    assert differ(state.moments, before.moments)
+    assert differ(state.actor, before.actor)

@@ -143,6 +143,42 @@ def test_sampling_is_uniform_over_tasks_and_over_their_transitions(seed):
         assert stats.chisquare(counts).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("n", [2, 3, 50])
+@pytest.mark.parametrize("seed", [3, 8])
+def test_what_reaches_over_several_steps_is_their_sum_to_the_end_of_the_episode(seed, n):
+    discounts = np.array([0.5, 0.9, 1.0], np.float32)
+    replay = Replay(TASKS, OBSERVATION, ACTION, 40, n_step=n, discounts=discounts)
+    model = Model(TASKS, 40)
+    for step in stream(TASKS, 120, seed):
+        step.insert(replay)
+        model.insert(step)
+    expected = {}
+    for task, slots in enumerate(model.slots):
+        for i, first in enumerate(slots):
+            if first is not None:
+                end = slots.index(None, i)
+                ahead = np.array(slots[i : min(i + n, end)])
+                gammas = float(discounts[task]) ** np.arange(len(ahead))
+                reward, going = (ahead[:, OBSERVATION + ACTION] * gammas).sum(), ahead[-1, OBSERVATION + ACTION + 1]
+                expected[first[: OBSERVATION + ACTION]] = (
+                    reward,
+                    gammas[-1] * going,
+                    *ahead[-1, -1 - OBSERVATION : -1],
+                )
+    drawn = rows(replay.sample(4, 100, np.random.default_rng(seed)))
+    for line in drawn.tolist():
+        key, found = tuple(line[: OBSERVATION + ACTION]), line[OBSERVATION + ACTION : -1]
+        np.testing.assert_allclose(found, expected[key], rtol=1e-5)
+
+
+def test_tasks_are_drawn_by_their_shares():
+    replay, _ = filled(3)
+    batch = replay.sample(10, 1000, np.random.default_rng(0), np.array([0.2, 0.0, 0.8]))
+    by_task = np.bincount(batch.task_ids.ravel(), minlength=TASKS)
+    assert by_task[1] == 0
+    assert stats.chisquare(by_task[[0, 2]], [2000, 8000]).pvalue > 1e-3
+
+
 def test_batches_have_their_shapes_and_repeat_by_generator():
     replay, _ = filled(3)
     batch = replay.sample(4, 16, np.random.default_rng(7))

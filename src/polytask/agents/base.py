@@ -98,6 +98,11 @@ def diagnose_tasks(
     return jax.lax.map(one, (batches, jax.random.split(key, batches.rewards.shape[0])))
 
 
+def _acting(state: Any) -> tuple[Any, Any, Any]:
+    """What acting takes of a state: the actor, the tasks' features, and the moments of observations, if it has them."""
+    return state.actor, state.critic.conditioning, getattr(state, "moments", None)
+
+
 class Method(NamedTuple):
     """What an agent's file provides: pure functions of (config, facts, ...), which `Agent` compiles.
 
@@ -176,7 +181,7 @@ class Agent:
             seen, acted = floats(self.tasks.observation_dim), floats(self.tasks.action_dim)
             return Batch(seen, acted, floats(), floats(), seen, jax.ShapeDtypeStruct(shape, jnp.int32))
 
-        acting = (state.actor, state.critic.conditioning, batch(tasks).observations, batch(tasks).task_ids, key)
+        acting = (_acting(state), batch(tasks).observations, batch(tasks).task_ids, key)
         return {
             "act": lambda: self._act.lower(*acting).compile(),
             "update": lambda: self._update.lower(state, batch(updates, batch_size), bound, key).compile(),
@@ -191,7 +196,7 @@ class Agent:
         key: PRNGKeyArray | None,
     ) -> Float[Array, "batch action"]:
         """Actions in [-1, 1], zero in masked dimensions; without a key tanh of the mean."""
-        return self._act(state.actor, state.critic.conditioning, observations, task_ids, key)
+        return self._act(_acting(state), observations, task_ids, key)
 
     def update(
         self, state: Any, batches: Batch, return_bound: Float[Any, " tasks"], key: PRNGKeyArray
@@ -217,8 +222,7 @@ class Agent:
         update = self._typed(self._method.update)
 
         def act(states: Any, observations: Array, task_ids: Array, keys: Array) -> Array:
-            conditioning = states.critic.conditioning
-            return jax.vmap(self._act_now, (0, 0, 0, None, 0))(states.actor, conditioning, observations, task_ids, keys)
+            return jax.vmap(self._act_now, (0, 0, None, 0))(_acting(states), observations, task_ids, keys)
 
         follow = jax.jit(jax.vmap(averaging.follow, (0, 0, None)))
         return jax.jit(jax.vmap(update), donate_argnums=0), jax.jit(act), follow
@@ -282,8 +286,11 @@ class Agent:
             state = jax.lax.with_sharding_constraint(state, self._shardings(state))
         return state, metrics
 
-    def _act_now(self, actor, conditioning, observations, task_ids, key):
+    def _act_now(self, acting, observations, task_ids, key):
+        actor, conditioning, moments = acting
         observations, mask = in_type_of(actor, (observations, self.facts.action_mask[task_ids]))
+        if moments is not None:
+            observations = moments(observations, task_ids)
         mean, log_std = actor(observations, conditioning(task_ids), task_ids)
         noise = 0.0 if key is None else jnp.exp(log_std) * jax.random.normal(key, mean.shape, mean.dtype)
         return jnp.tanh(mean + noise) * mask
@@ -291,6 +298,8 @@ class Agent:
     def _values_now(self, state, observations, task_ids, return_bound, key):
         facts, observations, return_bound = in_type_of(state.actor, (self.facts, observations, return_bound))
         features, mask = state.critic.conditioning(task_ids), facts.action_mask[task_ids]
+        if getattr(state, "moments", None) is not None:
+            observations = state.moments(observations, task_ids)
         noise = jax.random.normal(key, mask.shape, mask.dtype)
         actions, _ = sample_actions(state.actor, observations, features, task_ids, mask, noise)
         outputs = state.critic(observations, actions, task_ids)

@@ -59,6 +59,11 @@ class BRCConfig:
     `embedding_norm="l1"`, `truncation_bootstrap="critic"`, `entropy_correction="empirical"`.
     `mask_padded_actions=False` restores the official treatment of padded action dimensions, which counts them in
     log-probability and entropy.
+
+    What is not of BRC, and off by default: `normalise_observations` by each task's running moments (SimbaV2, arXiv
+    2502.15280); a `temperature` for each task (multi-task SAC); `target_scale="tracked"`, where the target critic's
+    values are read in the units in which they were learned when rewards are scaled anew (MR.Q, arXiv 2501.16142);
+    targets over `n_step` steps, the entropy bonus at their end alone.
     """
 
     kind: Literal["brc"] = "brc"
@@ -88,6 +93,10 @@ class BRCConfig:
     temperature_learning_rate: float = field(3e-4, range="(0, 1]")
     initial_temperature: float = field(0.1, range="(0, inf)")
     tau: float = field(0.005, range="(0, 1]")
+    normalise_observations: bool = False
+    temperature: Literal["shared", "per-task"] = "shared"
+    target_scale: Literal["current", "tracked"] = "current"
+    n_step: int = field(1, range="[1, inf)")
 
     def __post_init__(self) -> None:
         check(self, "agent.")

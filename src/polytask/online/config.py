@@ -41,6 +41,8 @@ class TrainConfig(RunConfig, Generic[AgentT]):
     """Slots of the replay per task."""
     replay_storage: Literal["memory", "disk"] = field("memory", resumable=True)
     """Where the replay is held while training; disk takes a file in the run folder."""
+    task_sampling: Literal["uniform", "unsolved"] = "uniform"
+    """Which tasks a batch is drawn from: each alike, or more from those that the agent solves less often."""
     engine: Literal["auto", "envpool", "process", "serial"] = "auto"
     """What steps the tasks; auto takes for each what `polytask tasks` names."""
     mesh: str = field("", resumable=True)
@@ -55,6 +57,13 @@ class TrainConfig(RunConfig, Generic[AgentT]):
     """Steps between checkpoints. Every running episode ends there, resumed or not, so that a resumed run is exact."""
     log_every: int = field(1_000, range="[1, inf)", resumable=True, compared=False)  # pyright: ignore
     """Steps between two lines of metrics."""
+
+    def check_sampling(self) -> None:
+        """Raises ValueError if batches should be drawn by two rules."""
+        if self.agent.combines and self.task_sampling != "uniform":
+            raise ValueError(
+                "a combiner takes equally many transitions of each task: leave --task-sampling out, or the combiner"
+            )
 
     def check_horizon(self, tasks: TaskSet) -> None:
         """Raises ValueError if an episode could never end between two checkpoints."""

@@ -98,7 +98,8 @@ def _read_state(agent: Any, found: checkpoint.Checkpoint) -> Any:
     With the average of the policy's weights in the place of the last, where the checkpoint has one.
     """
     like = eqx.filter_eval_shape(agent.init, random.key(0, "init"))
-    idle = [field.name for field in dataclasses.fields(like) if "optimiser" in field.name or "target" in field.name]
+    there = [field.name for field in dataclasses.fields(like) if getattr(like, field.name) is not None]
+    idle = [name for name in there if "optimiser" in name or "target" in name]
     like = eqx.tree_at(lambda state: [getattr(state, name) for name in idle], like, replace_fn=lambda _: None)
     average = eqx.filter_eval_shape(averaging.start, like) if found.counters.get(checkpoint.AVERAGED) else None
     saved = checkpoint.restore(found.path, {"agent": like, "average": average}, partial=True)[0]

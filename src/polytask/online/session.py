@@ -38,9 +38,10 @@ class Session:
         self.average: PolicyAverage | None = None  # of the policy's weights, from the first update on, if asked for
         file = segments.folder(run) if config.replay_storage == "disk" else None
         sizes = (tasks.observation_dim, tasks.action_dim, config.replay_capacity)
-        self.replay = Replay(len(tasks), *sizes, folder=file, steps=config.steps)
+        n_step = getattr(config.agent, "n_step", 1)
+        self.replay = Replay(len(tasks), *sizes, file, config.steps, n_step, tasks.discounts)
         self.bounds = ReturnBounds(tasks.discounts, tasks.horizon)
-        self.episodes = EpisodeRecord(len(tasks))
+        self.episodes = EpisodeRecord(tasks)
         self.restarts = np.zeros(len(tasks), np.int64)
         self.observations = np.zeros((len(tasks), tasks.observation_dim), np.float32)
         self._boundary = 0

@@ -270,8 +270,11 @@ class OnlineTrainer:
         agent = self.config.agent
         with timed(session.seconds, "sample"):
             generator = random.generator(session.config.seed, "sample", step)
-            sample = session.replay.sample_balanced if agent.combines else session.replay.sample
-            return sample(agent.updates_per_step, agent.batch_size, generator)
+            sizes = (agent.updates_per_step, agent.batch_size, generator)
+            if agent.combines:
+                return session.replay.sample_balanced(*sizes)
+            unsolved = self.config.task_sampling == "unsolved"
+            return session.replay.sample(*sizes, session.episodes.shares() if unsolved else None)
 
     def _keys(self, purpose: str, step: int) -> Array:
         """Each seed's key, as it would have it alone."""
@@ -334,6 +337,7 @@ def prepare(config: TrainConfig[Any], run: Path) -> tuple[TaskSet, Agent]:
     """The tasks and the agent, or the error that says why the run cannot be."""
     tasks = resolve(config.tasks, config.task)
     config.check_horizon(tasks)
+    config.check_sampling()
     check_memory(config, tasks, run)
     agent = make_agent(config.agent, tasks, config.mesh)
     if config.affinity_every and not agent.measures_affinity:

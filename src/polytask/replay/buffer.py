@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float32, Int
 
 from polytask.replay.batch import Batch
 from polytask.replay.disk import DiskRows
@@ -30,6 +30,10 @@ class Replay:
     system keeps in memory what it has room for; what is drawn is the same. If `steps` are given, no more than so many
     insertions will come, and no room is asked for that they cannot fill.
 
+    With `n_step` above 1 what is drawn reaches over n steps, or fewer where the episode ends before: its reward is the
+    sum of theirs by the task's discount of `discounts`, `continues` holds the discount of all but the last of them, and
+    the successor is that of the last (Sutton 1988).
+
     Raises ValueError for a capacity below 2 slots, and OSError where the file finds no room.
     """
 
@@ -41,10 +45,13 @@ class Replay:
         capacity: int,
         folder: Path | None = None,
         steps: int | None = None,
+        n_step: int = 1,
+        discounts: Float[np.ndarray, " tasks"] | None = None,
     ) -> None:
         if capacity < 2:
             raise ValueError(f"a replay of {capacity} slots per task holds no transition; give at least 2")
-        self.tasks, self.capacity = tasks, capacity
+        self.tasks, self.capacity, self.n_step = tasks, capacity, n_step
+        self.discounts = np.ones(tasks, np.float32) if discounts is None else discounts
         # A step takes two slots at most. Smaller rings that never come round hold the same.
         self.ring = capacity if steps is None else min(capacity, 2 * steps + 2)
         self.observation_dim, self.action_dim = observation_dim, action_dim
@@ -106,12 +113,23 @@ class Replay:
         self.head[tasks & self.open] += 1
         self.open[tasks] = False
 
-    def sample(self, batches: int, batch_size: int, generator: np.random.Generator) -> Batch:
+    def sample(
+        self,
+        batches: int,
+        batch_size: int,
+        generator: np.random.Generator,
+        shares: Float[np.ndarray, " tasks"] | None = None,
+    ) -> Batch:
         """`batches` independent batches, uniform over tasks and, within a task, over its transitions.
 
-        Raises ValueError while a task holds no transition.
+        `shares` are the tasks' probabilities where they are not the same. Raises ValueError while a task holds no
+        transition.
         """
-        task_ids = generator.integers(self.tasks, size=(batches, batch_size))
+        shape = (batches, batch_size)
+        if shares is None:
+            task_ids = generator.integers(self.tasks, size=shape)
+        else:
+            task_ids = generator.choice(self.tasks, size=shape, p=shares)
         return self._gather(task_ids, self._draw(task_ids, generator))
 
     def sample_per_task(self, batch_size: int, generator: np.random.Generator) -> Batch:
@@ -141,16 +159,32 @@ class Replay:
     def _gather(self, task_ids: Int[np.ndarray, "a b"], index: Int[np.ndarray, "a b"]) -> Batch:
         o, a = self.observation_dim, self.action_dim
         rows = np.take(self.rows, index, axis=0)
-        wraps = (index + 1) % self.ring == 0
-        successors = np.where(wraps, index + 1 - self.ring, index + 1)
+        rewards, discount, last = self._ahead(rows[..., -1], index, self.discounts[task_ids])
         return Batch(
             observations=rows[..., :o],
             actions=rows[..., o : o + a],
-            rewards=rows[..., -1],
-            continues=(self.kinds[index] == CONTINUES).astype(np.float32),
-            next_observations=np.take(self.rows, successors, axis=0)[..., :o],
+            rewards=rewards,
+            continues=discount * (self.kinds[last] == CONTINUES).astype(np.float32),
+            next_observations=np.take(self.rows, self._after(last), axis=0)[..., :o],
             task_ids=task_ids.astype(np.int32),
         )
+
+    def _ahead(
+        self, rewards: Float32[np.ndarray, "a b"], index: Int[np.ndarray, "a b"], discounts: Float32[np.ndarray, "a b"]
+    ) -> tuple[Float32[np.ndarray, "a b"], Float32[np.ndarray, "a b"], Int[np.ndarray, "a b"]]:
+        """The reward over `n_step` steps, the discount of all but the last of them, and where the last lies."""
+        discount, last, going = np.ones_like(rewards), index, np.ones(index.shape, bool)
+        for _ in range(self.n_step - 1):
+            after = self._after(last)
+            # A terminated step is the last of its episode; behind any other the next observation stands in a void.
+            going &= (self.kinds[last] == CONTINUES) & (self.kinds[after] != VOID)
+            last = np.where(going, after, last)
+            discount = np.where(going, discount * discounts, discount)
+            rewards = rewards + np.where(going, discount * self.rows[last, -1], np.float32(0))
+        return rewards, discount, last
+
+    def _after(self, index: Int[np.ndarray, "a b"]) -> Int[np.ndarray, "a b"]:
+        return np.where((index + 1) % self.ring == 0, index + 1 - self.ring, index + 1)
 
     def since(self, heads: Int[np.ndarray, " tasks"]) -> dict[str, np.ndarray]:
         """What was written from `heads` on, as arrays for a segment file; `load` puts it back.

@@ -1,0 +1,216 @@
+"""BRC's update, piece by piece, and what is measured beside it."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from polytask.agents.affinity import AffinityAverages, observe_part
+from polytask.agents.base import Method, TaskFacts, diagnose_tasks, polyak
+from polytask.agents.brc.losses import actor_loss, critic_loss, critic_target, entropy_loss, values
+from polytask.agents.brc.scale import followed, growth_of, scaled
+from polytask.agents.brc.state import BRCState, init, make_optimisers
+from polytask.agents.combining import combined_or_mean, make_combiners, named
+from polytask.agents.config import BRCConfig
+from polytask.agents.moments import seen
+from polytask.losses import optimiser_step
+from polytask.networks import CriticEnsemble, GaussianActor
+from polytask.replay.batch import Batch
+
+ENTROPY_PER_DIMENSION = -0.5
+ENTROPY_DECAY = 0.995  # of the running per-task entropy that entropy_correction="empirical" uses
+
+
+def critic_step(
+    config: BRCConfig,
+    facts: TaskFacts,
+    state: BRCState,
+    batch: Batch,
+    noise: Float[Array, "batch action"],
+    key: PRNGKeyArray,
+    scale: Float[Array, " tasks"],
+) -> tuple[BRCState, dict[str, Array]]:
+    """One step of the critics and of their target. `key` is for combiners that draw, `scale` that of the rewards."""
+    optimiser = make_optimisers(config).network
+
+    def loss_fn(critic: CriticEnsemble, inputs: tuple[Batch, Array]) -> tuple[Array, None]:
+        return critic_loss(config, facts, critic, *inputs), None
+
+    def step(critic: CriticEnsemble, gradient: CriticEnsemble) -> CriticEnsemble:
+        return optimiser_step(optimiser, critic, gradient, state.critic_optimiser)[0]
+
+    inputs = (batch, critic_target(config, facts, state, batch, noise, growth_of(state.target_scale, scale)))
+    loss, _, gradient, combiner, info = combined_or_mean(
+        loss_fn,
+        state.critic,
+        inputs,
+        make_combiners(config).critic,
+        state.critic_combiner,
+        key,
+        len(facts.discount),
+        step,
+    )
+    critic, optimiser_state = optimiser_step(optimiser, state.critic, gradient, state.critic_optimiser)
+    return (
+        dataclasses.replace(
+            state,
+            critic=critic,
+            critic_optimiser=optimiser_state,
+            critic_combiner=combiner,
+            target_critic=polyak(critic, state.target_critic, config.tau),
+            target_scale=followed(state.target_scale, scale, config.tau),
+        ),
+        {"critic_loss": loss, **named("critic", info)},
+    )
+
+
+def actor_step(
+    config: BRCConfig,
+    facts: TaskFacts,
+    state: BRCState,
+    batch: Batch,
+    noise: Float[Array, "batch action"],
+    key: PRNGKeyArray,
+) -> tuple[BRCState, dict[str, Float[Array, ""]]]:
+    """One step of the actor, then of the temperature, then of the running entropy where it is used."""
+    optimisers = make_optimisers(config)
+
+    def step(actor: GaussianActor, gradient: GaussianActor) -> GaussianActor:
+        return optimiser_step(optimisers.network, actor, gradient, state.actor_optimiser)[0]
+
+    loss, (log_probs, q), gradient, combiner, info = combined_or_mean(
+        lambda actor, inputs: actor_loss(config, facts, actor, state, *inputs),
+        state.actor,
+        (batch, noise),
+        make_combiners(config).actor,
+        state.actor_combiner,
+        key,
+        len(facts.discount),
+        step,
+    )
+    actor, actor_optimiser = optimiser_step(optimisers.network, state.actor, gradient, state.actor_optimiser)
+
+    gradient = jax.grad(entropy_loss)(state.log_temperature, -log_probs, facts.target_entropy, batch.task_ids)
+    log_temperature, temperature_optimiser = optimiser_step(
+        optimisers.temperature, state.log_temperature, gradient, state.temperature_optimiser
+    )
+    task_entropy = state.task_entropy
+    if config.entropy_correction == "empirical":
+        task_entropy = running_entropy(task_entropy, batch.task_ids, -log_probs)
+    metrics = {"actor_loss": loss, "entropy": -log_probs.mean(), "q_mean": q.mean()}
+    metrics["temperature"] = jnp.exp(log_temperature).mean()
+    metrics |= named("actor", info)
+    return (
+        dataclasses.replace(
+            state,
+            actor=actor,
+            actor_optimiser=actor_optimiser,
+            actor_combiner=combiner,
+            log_temperature=log_temperature,
+            temperature_optimiser=temperature_optimiser,
+            task_entropy=task_entropy,
+        ),
+        metrics,
+    )
+
+
+def running_entropy(
+    running: Float[Array, " tasks"], task_ids: Int[Array, " batch"], entropy: Float[Array, " batch"]
+) -> Float[Array, " tasks"]:
+    """Moves each task's running entropy towards its mean in the batch; a task not in the batch keeps its own."""
+    count = jnp.zeros_like(running).at[task_ids].add(1.0)
+    mean = jnp.zeros_like(running).at[task_ids].add(entropy) / jnp.maximum(count, 1)
+    return jnp.where(count > 0, ENTROPY_DECAY * running + (1 - ENTROPY_DECAY) * mean, running)
+
+
+def update(
+    config: BRCConfig,
+    facts: TaskFacts,
+    state: BRCState,
+    batches: Batch,
+    return_bound: Float[Array, " tasks"],
+    key: PRNGKeyArray,
+) -> tuple[BRCState, dict[str, Float[Array, ""]]]:
+    """A gradient step for each batch along the leading axis; the metrics are those of the last one.
+
+    Rewards are scaled once, with the temperature at the beginning, as in the official code.
+    """
+    if state.moments is not None:
+        rows = batches.observations.reshape(-1, batches.observations.shape[-1])
+        state = dataclasses.replace(state, moments=seen(state.moments, rows, batches.task_ids.reshape(-1)))
+    batches, scale = scaled(config, facts, state, batches, return_bound)
+
+    def one(state: BRCState, inputs: tuple[Batch, Array]) -> tuple[BRCState, dict[str, Array]]:
+        batch, step_key = inputs
+        noise = jax.random.normal(step_key, (2, *batch.actions.shape), batch.actions.dtype)
+        key_critic, key_actor = jax.random.split(jax.random.fold_in(step_key, 1))
+        state, critic = critic_step(config, facts, state, batch, noise[0], key_critic, scale)
+        state, actor = actor_step(config, facts, state, batch, noise[1], key_actor)
+        return state, {**critic, **actor}
+
+    state, metrics = jax.lax.scan(one, state, (batches, jax.random.split(key, batches.rewards.shape[0])))
+    return state, jax.tree.map(lambda m: m[-1], metrics)
+
+
+def diagnose(
+    config: BRCConfig,
+    facts: TaskFacts,
+    state: BRCState,
+    batches: Batch,
+    return_bound: Float[Array, " tasks"],
+    key: PRNGKeyArray,
+) -> dict[str, Float[Array, " tasks"]]:
+    """Per-task losses, entropy, value and gradient norms; `batches` has shape (tasks, batch, ...)."""
+    batches, scale = scaled(config, facts, state, batches, return_bound)
+
+    metrics = diagnose_tasks(
+        state,
+        batches,
+        key,
+        lambda critic, batch, noise: critic_loss(
+            config,
+            facts,
+            critic,
+            batch,
+            critic_target(config, facts, state, batch, noise, growth_of(state.target_scale, scale)),
+        ),
+        lambda actor, batch, noise: actor_loss(config, facts, actor, state, batch, noise),
+    )
+    return {**metrics, "reward_scale": scale}
+
+
+def measure_affinity(
+    config: BRCConfig,
+    facts: TaskFacts,
+    state: BRCState,
+    batches: Batch,
+    return_bound: Float[Array, " tasks"],
+    key: PRNGKeyArray,
+    averages: AffinityAverages,
+) -> AffinityAverages:
+    """What a step on each task's critic loss does to each, and the same of the actor's; `batches` as in `diagnose`.
+
+    Targets are those of the moment, and the actor's losses are under the critics of the moment.
+    """
+    batches, scale = scaled(config, facts, state, batches, return_bound)
+    noise = jax.random.normal(key, (2, *batches.actions.shape), batches.actions.dtype)
+    growth = growth_of(state.target_scale, scale)
+    targets = jax.lax.map(lambda x: critic_target(config, facts, state, *x, growth), (batches, noise[0]))
+    network = make_optimisers(config).network
+
+    def of_critic(critic: CriticEnsemble, datum: tuple[Batch, Array]) -> Float[Array, ""]:
+        return critic_loss(config, facts, critic, *datum)
+
+    def of_actor(actor: GaussianActor, datum: tuple[Batch, Array]) -> Float[Array, ""]:
+        return actor_loss(config, facts, actor, state, *datum)[0]
+
+    critic = (state.critic, (batches, targets), network, state.critic_optimiser)
+    actor = (state.actor, (batches, noise[1]), network, state.actor_optimiser)
+    return {
+        "critic": observe_part("critic", averages, of_critic, *critic),
+        "actor": observe_part("actor", averages, of_actor, *actor),
+    }
+
+
+METHOD = Method(ENTROPY_PER_DIMENSION, init, update, diagnose, values, measure_affinity)
