@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from polytask.agents.config import BRCConfig
+from polytask.online.config import TrainConfig
 from polytask.online.episodes import LEAST, EpisodeRecord
 from polytask.stepping import StepResult
 from polytask.tasks.spec import TaskSet, TaskSpec
@@ -46,3 +48,11 @@ def test_a_record_comes_back_whole():
     other.load(record.state())
     np.testing.assert_array_equal(other.shares(), record.shares())
     np.testing.assert_array_equal(other.last_return, record.last_return)
+
+
+def test_a_combiner_and_shares_that_differ_are_refused_together():
+    agent = BRCConfig(critic_combiner="pcgrad")
+    with pytest.raises(ValueError, match=r"--task-sampling"):
+        TrainConfig(("a/judged",), agent, task_sampling="unsolved").check_sampling()
+    TrainConfig(("a/judged",), agent).check_sampling()
+    TrainConfig(("a/judged",), BRCConfig(), task_sampling="unsolved").check_sampling()

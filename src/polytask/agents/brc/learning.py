@@ -196,7 +196,7 @@ def measure_affinity(
     batches, scale = scaled(config, facts, state, batches, return_bound)
     noise = jax.random.normal(key, (2, *batches.actions.shape), batches.actions.dtype)
     growth = growth_of(state.target_scale, scale)
-    targets = jax.lax.map(lambda x: critic_target(config, facts, state, *x, growth), (batches, noise[0]))
+    targets = jax.lax.map(lambda x: critic_target(config, facts, state, x[0], x[1], growth), (batches, noise[0]))
     network = make_optimisers(config).network
 
     def of_critic(critic: CriticEnsemble, datum: tuple[Batch, Array]) -> Float[Array, ""]:
