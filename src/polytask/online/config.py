@@ -41,6 +41,8 @@ class TrainConfig(RunConfig, Generic[AgentT]):
     """Slots of the replay per task."""
     replay_storage: Literal["memory", "disk"] = field("memory", resumable=True)
     """Where the replay is held while training; disk takes a file in the run folder."""
+    exploration: Literal["independent", "held"] = "independent"
+    """Whether action noise is drawn anew at every step, or held for spans of 1 to 16 steps."""
     task_sampling: Literal["uniform", "unsolved"] = "uniform"
     """Which tasks a batch is drawn from: each alike, or more from those that the agent solves less often."""
     engine: Literal["auto", "envpool", "process", "serial"] = "auto"

@@ -21,6 +21,7 @@ from polytask.evaluation.rollouts import evaluate
 from polytask.networks import TaskHead
 from polytask.online import records
 from polytask.online.config import TrainConfig
+from polytask.online.exploration import draw_of
 from polytask.online.memory import check_memory
 from polytask.online.session import Session
 from polytask.replay.batch import Batch
@@ -225,7 +226,8 @@ class OnlineTrainer:
         mask = np.asarray(self.agent.facts.action_mask)
 
         def one(session: Session) -> np.ndarray:
-            uniform = random.generator(session.config.seed, "warmup", step).uniform(-1, 1, mask.shape)
+            draw = draw_of(self.config.exploration, session.config.seed, step)
+            uniform = random.generator(session.config.seed, "warmup", draw).uniform(-1, 1, mask.shape)
             return (uniform * mask).astype(np.float32)
 
         return np.stack([one(session) for session in self.sessions]) if self.several else one(self.sessions[0])
@@ -236,10 +238,10 @@ class OnlineTrainer:
         with timed(first.seconds, "update"):
             self.compiled.wait("act")
             if not self.several:
-                key = random.key(first.config.seed, "act", step)
+                key = random.key(first.config.seed, "act", draw_of(self.config.exploration, first.config.seed, step))
                 return self.agent.act(first.state, first.observations, self.task_ids, key)
             observations = np.stack([session.observations for session in self.sessions])
-            return self._act(self._states, observations, self.task_ids, self._keys("act", step))
+            return self._act(self._states, observations, self.task_ids, self._acting_keys(step))
 
     def _learn(self, step: int) -> None:
         """Starts the update of a step; whoever needs what it learned, waits for it."""
@@ -275,6 +277,11 @@ class OnlineTrainer:
                 return session.replay.sample_balanced(*sizes)
             unsolved = self.config.task_sampling == "unsolved"
             return session.replay.sample(*sizes, session.episodes.shares() if unsolved else None)
+
+    def _acting_keys(self, step: int) -> Array:
+        """Each seed's key for its action noise, which spans steps of its own."""
+        seeds = [session.config.seed for session in self.sessions]
+        return jnp.stack([random.key(seed, "act", draw_of(self.config.exploration, seed, step)) for seed in seeds])
 
     def _keys(self, purpose: str, step: int) -> Array:
         """Each seed's key, as it would have it alone."""
