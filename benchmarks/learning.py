@@ -28,12 +28,14 @@ DMC = [f"dmc/{name}" for name in ("cartpole-swingup", "cheetah-run", "walker-wal
 TASKS = {
     "mt10": ["metaworld/mt10"],
     "hard": [f"metaworld/{name}-v3" for name in ("push", "pick-place", "peg-insert-side", "drawer-open")],
-    "walker": ["dmc/walker-walk", *WIDTH_128, "--agent.batch-size", "128"],
+    "drawer": ["metaworld/drawer-open-v3", *WIDTH_128, "--agent.batch-size", "64", "--task.discount", "0.97"],
+    "walker": ["dmc/walker-walk", *WIDTH_128, "--agent.batch-size", "128", "--agent.updates-per-step", "1"],
     "dmc5": [*DMC, *WIDTH_128],
 }
 
 FAST = "--agent.learning-rate 1e-3 --agent.tau 0.02 --agent.initial-temperature 0.01"
 SMALL = f"{FAST} --agent.ensemble 1 --agent.updates-per-step 1"
+ALL = f"{SMALL} --agent.normalise-observations --agent.temperature per-task --agent.target-scale tracked"
 VARIANTS = {
     "plain": "",
     "fast": FAST,
@@ -45,6 +47,8 @@ VARIANTS = {
     "three-step": f"{SMALL} --agent.n-step 3",
     "held": f"{SMALL} --exploration held",
     "unsolved": f"{SMALL} --task-sampling unsolved",
+    "all": ALL,
+    "all-held": f"{ALL} --exploration held",
 }
 
 
