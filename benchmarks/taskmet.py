@@ -29,7 +29,7 @@ from polytask.losses import (
     direct,
     hypergradient,
     optimal_model_gradient,
-    raise_problems,
+    raise_failures,
     run,
     task_loss_of,
 )
@@ -70,7 +70,7 @@ def results() -> None:
         start = time.perf_counter()
         quality, state, _ = jax.block_until_ready(program(keys))
         seconds = (time.perf_counter() - start) / SEEDS
-        raise_problems(state.problem)
+        raise_failures(state.failure)
         decisions, rising = np.asarray(quality.decision), int((state.parameters.weight > 0).sum())
         print(
             f"| {name} | {decisions.mean():.3f} ± {decisions.std(ddof=1):.3f} | {decisions.min():.3f} | "

@@ -61,7 +61,7 @@ class PatientConfig(SACConfig):
     tau: float = 0.0005
 
 
-PATIENT = AgentKind(PatientConfig, lambda config, tasks, mesh: Agent(sac.METHOD, config, tasks, mesh))
+PATIENT = AgentKind(PatientConfig, lambda config, tasks, mesh: Agent(sac.ALGORITHM, config, tasks, mesh))
 
 
 # A combiner: the step of the task with the largest loss.

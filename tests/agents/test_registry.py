@@ -29,7 +29,7 @@ class ToyConfig(SACConfig):
 def make(config, tasks, mesh):
     if config.spice > 9:
         raise ValueError("too much --agent.spice")
-    return Agent(sac.METHOD, config, tasks, mesh)
+    return Agent(sac.ALGORITHM, config, tasks, mesh)
 
 TOY = AgentKind(ToyConfig, make)
 """
@@ -137,7 +137,7 @@ def test_either_agent_takes_either_trunk_and_an_unknown_one_names_the_nearest(co
     for name in ("bronet", "mlp"):
         shorter = {"actor_depth": 1} if config is BRC else {}
         agent = make_agent(dataclasses.replace(config, trunk=name, **shorter), TASKS)
-        state = jax.eval_shape(lambda agent=agent: agent._method.init(agent.config, TASKS, jax.random.key(0)))
+        state = jax.eval_shape(lambda agent=agent: agent._algorithm.init(agent.config, TASKS, jax.random.key(0)))
         assert hasattr(state.actor.trunk, "blocks") == (name == "bronet")
     with pytest.raises(ValueError, match=r"--agent.trunk: there is no trunk 'bro_net': did you mean 'bronet'\?"):
         make_agent(dataclasses.replace(config, trunk="bro_net"), TASKS)

@@ -17,7 +17,7 @@ from polytask.losses import (
     fit,
     hard_top_k,
     learned_metric,
-    raise_problems,
+    raise_failures,
     run,
     taskmet,
     two_stage,
@@ -80,7 +80,7 @@ def test_seeds_as_one_program_are_the_seeds_one_by_one():
 
     keys = jax.random.split(KEY, 3)
     many, history = jax.jit(jax.vmap(go))(keys)
-    raise_problems(many.problem)
+    raise_failures(many.failure)
     one, own = jax.jit(go)(keys[1])
     np.testing.assert_allclose(many.parameters.weight[1], one.parameters.weight, atol=1e-5)
     np.testing.assert_array_equal(history["inner_steps"][1], own["inner_steps"])
@@ -131,7 +131,7 @@ def test_what_goes_wrong_is_said_with_its_remedy_and_nothing_is_learned_from_it(
 
 def test_the_seeds_that_failed_are_named():
     with pytest.raises(LearnerError, match=r"runs \[1, 2\] of 4"):
-        raise_problems(jnp.array([0, 3, 3, 0]))
+        raise_failures(jnp.array([0, 3, 3, 0]))
 
 
 def test_data_that_do_not_fit_are_refused():

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from polytask.losses import Instances, decision_quality, raise_problems, regret_of, task_loss_of
+from polytask.losses import Instances, decision_quality, raise_failures, regret_of, task_loss_of
 from polytask.losses.quality import DecisionProblem
 from polytask.problems import cubic, knapsack, newsvendor, portfolio, shortest_path, web_advertising
 
@@ -66,7 +66,7 @@ def test_cubic_three_seeds_mse_is_worst_and_taskmet_best():
     keys = jax.random.split(KEY, 3)
     for method, low, high in (("mse", -1.05, -0.93), ("taskmet", 0.93, 1.0)):
         quality, state, history = jax.jit(jax.vmap(lambda k, m=method: cubic.run_cubic(m, k, 400)))(keys)
-        raise_problems(state.problem)
+        raise_failures(state.failure)
         assert (quality.decision > low).all()
         assert (quality.decision < high).all()
     assert (history["task_loss"][:, -20:].mean() < -2).all()

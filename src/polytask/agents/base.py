@@ -103,7 +103,7 @@ def _acting(state: Any) -> tuple[Any, Any, Any]:
     return state.actor, state.critic.conditioning, getattr(state, "moments", None)
 
 
-class Method(NamedTuple):
+class Algorithm(NamedTuple):
     """What an agent's file provides: pure functions of (config, facts, ...), which `Agent` compiles.
 
     Facts, batches and bounds come to them in the float type of the actor's parameters.
@@ -128,26 +128,26 @@ class Agent:
     It computes in the float type of its parameters: JAX's own, or what a person has cast the state to.
     """
 
-    def __init__(self, method: Method, config: Any, tasks: TaskSet, mesh: Mesh | None = None) -> None:
-        self.config, self.tasks, self._method, self._mesh = config, tasks, method, mesh
+    def __init__(self, algorithm: Algorithm, config: Any, tasks: TaskSet, mesh: Mesh | None = None) -> None:
+        self.config, self.tasks, self._algorithm, self._mesh = config, tasks, algorithm, mesh
         self.facts = task_facts(
             tasks,
             mask_padded_actions=config.mask_padded_actions,
-            entropy_per_dimension=method.entropy_per_dimension,
+            entropy_per_dimension=algorithm.entropy_per_dimension,
             relevance=config.relevance,
         )
         if mesh is not None:
             check_width(mesh, config.critic_width)
         self._update = jax.jit(self._update_now, donate_argnums=0)
-        self._diagnose = jax.jit(self._typed(method.diagnose))
-        self._measure_affinity = method.measure_affinity and jax.jit(self._typed(method.measure_affinity))
+        self._diagnose = jax.jit(self._typed(algorithm.diagnose))
+        self._measure_affinity = algorithm.measure_affinity and jax.jit(self._typed(algorithm.measure_affinity))
         self._act = jax.jit(self._act_now)
         self._follow = jax.jit(averaging.follow)
         self._values = jax.jit(self._values_now)
 
     def init(self, key: PRNGKeyArray) -> Any:
         """Fresh parameters, optimisers and statistics."""
-        return self.place(self._method.init(self.config, self.tasks, key))
+        return self.place(self._algorithm.init(self.config, self.tasks, key))
 
     def place(self, state: Any) -> Any:
         """A state on the devices of the mesh, if there is one."""
@@ -164,7 +164,7 @@ class Agent:
 
         Their first calls then need not. Nothing is computed, so `key` is any, and a thread beside `init` may do it.
         """
-        state = eqx.filter_eval_shape(self._method.init, self.config, self.tasks, key)
+        state = eqx.filter_eval_shape(self._algorithm.init, self.config, self.tasks, key)
         if self._mesh is not None:
             state = jax.tree.map(
                 lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
@@ -219,7 +219,7 @@ class Agent:
 
         `update` donates the states.
         """
-        update = self._typed(self._method.update)
+        update = self._typed(self._algorithm.update)
 
         def act(states: Any, observations: Array, task_ids: Array, keys: Array) -> Array:
             return jax.vmap(self._act_now, (0, 0, None, 0))(_acting(states), observations, task_ids, keys)
@@ -272,7 +272,7 @@ class Agent:
         return _embedded(conditioning, jnp.arange(len(self.tasks)))
 
     def _typed(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A method's function of what it learns from, which it then gets in the type of its parameters."""
+        """An algorithm's function of what it learns from, which it then gets in the type of its parameters."""
 
         def typed(state, batches, return_bound, *more):
             facts, batches, return_bound = in_type_of(state.actor, (self.facts, batches, return_bound))
@@ -281,7 +281,7 @@ class Agent:
         return typed
 
     def _update_now(self, state, batches, return_bound, key):
-        state, metrics = self._typed(self._method.update)(state, batches, return_bound, key)
+        state, metrics = self._typed(self._algorithm.update)(state, batches, return_bound, key)
         if self._mesh is not None:
             state = jax.lax.with_sharding_constraint(state, self._shardings(state))
         return state, metrics
@@ -303,4 +303,4 @@ class Agent:
         noise = jax.random.normal(key, mask.shape, mask.dtype)
         actions, _ = sample_actions(state.actor, observations, features, task_ids, mask, noise)
         outputs = state.critic(observations, actions, task_ids)
-        return self._method.values(self.config, facts, state, outputs, task_ids, return_bound)
+        return self._algorithm.values(self.config, facts, state, outputs, task_ids, return_bound)

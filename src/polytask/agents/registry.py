@@ -54,7 +54,7 @@ def _brc(config: BRCConfig, tasks: "TaskSet", mesh: "Mesh | None") -> "Agent":
 
     TRUNKS.check(config.trunk, "--agent.trunk")
     make_combiners(config)
-    return Agent(brc.METHOD, config, tasks, mesh)
+    return Agent(brc.ALGORITHM, config, tasks, mesh)
 
 
 def _sac(config: SACConfig, tasks: "TaskSet", mesh: "Mesh | None") -> "Agent":
@@ -63,7 +63,7 @@ def _sac(config: SACConfig, tasks: "TaskSet", mesh: "Mesh | None") -> "Agent":
     from polytask.networks import TRUNKS
 
     TRUNKS.check(config.trunk, "--agent.trunk")
-    return Agent(sac.METHOD, config, tasks, mesh)
+    return Agent(sac.ALGORITHM, config, tasks, mesh)
 
 
 BRC = AgentKind(BRCConfig, _brc)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from polytask.agents.base import Method, TaskFacts, diagnose_tasks, polyak, sample_actions
+from polytask.agents.base import Algorithm, TaskFacts, diagnose_tasks, polyak, sample_actions
 from polytask.agents.config import SACConfig
 from polytask.losses import optimiser_step, soft_policy_loss, soft_td_target, temperature_loss
 from polytask.networks import CriticEnsemble, GaussianActor, NoTaskFeatures, TaskHead, make_trunk
@@ -187,4 +187,4 @@ def values(
     return outputs[..., 0].min(axis=0) / config.reward_multiplier
 
 
-METHOD = Method(ENTROPY_PER_DIMENSION, init, update, diagnose, values)
+ALGORITHM = Algorithm(ENTROPY_PER_DIMENSION, init, update, diagnose, values)

@@ -49,16 +49,16 @@ def measure(
     import jax.numpy as jnp
 
     from polytask import random
-    from polytask.losses import raise_problems
-    from polytask.losses.learner import Problem
+    from polytask.losses import raise_failures
+    from polytask.losses.learner import Failure
     from polytask.problems.cubic import run_cubic
 
     keys = jnp.stack([random.key(seed, "cubic") for seed in range(seeds)])
     grid = jnp.asarray(temperatures or TEMPERATURES[:1], jnp.float32)
     one = lambda epsilon, key: run_cubic(method, key, steps, rate=rate, epsilon=epsilon)  # noqa: E731
     quality, state, history = jax.jit(jax.vmap(jax.vmap(one, (None, 0)), (0, None)))(grid, keys)
-    flat = state.problem == Problem.NO_TASK_GRADIENT
-    raise_problems(jnp.where(flat & bool(temperatures), 0, state.problem))
+    flat = state.failure == Failure.NO_TASK_GRADIENT
+    raise_failures(jnp.where(flat & bool(temperatures), 0, state.failure))
     slope = state.parameters.weight[..., 0, 0]
     found = {"quality": quality.decision, "error": quality.squared_error, "slope": slope, "flat": flat}
     if "inner_residual" in history:

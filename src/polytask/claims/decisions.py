@@ -25,11 +25,11 @@ Result = Mapping[str, np.ndarray]
 
 def measure(problem: str, method: str, seeds: int, temperatures: tuple[float, ...] | None = None) -> Result:
     """Decision quality, squared error and TaskMet's inner residual, by seed; `temperatures` are a first axis."""
-    from polytask.losses import raise_problems
+    from polytask.losses import raise_failures
     from polytask.problems.decisions import compare
 
     found = compare(problem, method, seeds, temperatures)
-    raise_problems(found.problem)
+    raise_failures(found.failure)
     figures = {"quality": found.quality.decision, "error": found.quality.squared_error, "residual": found.residual}
     return {name: np.asarray(values if temperatures else values[0]) for name, values in figures.items()}
 

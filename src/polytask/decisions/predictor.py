@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax.numpy as jnp
 
 from polytask.decisions.case import Case, make_modules
 from polytask.decisions.training import keys_of
@@ -33,7 +32,7 @@ def load(run: Path | str, case: Case) -> Trained:
     modules = make_modules(case, config, keys_of(config.seed).learner)
     (predictor, metric), static = eqx.partition(modules, eqx.is_inexact_array)
     own = None if config.loss != "taskmet" else TaskMetOwn(metric, None, None, *(None,) * 3)  # pyright: ignore
-    like = {"learner": State(predictor, own, jnp.int32(0))}
+    like = {"learner": State(predictor, own, None)}  # pyright: ignore
     saved, _ = checkpoint.restore(found.path, like, partial=True)
     learned = saved["learner"]
     return Trained(*eqx.combine((learned.parameters, learned.own and learned.own.metric), static), found.step)

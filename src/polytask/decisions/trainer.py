@@ -15,7 +15,7 @@ from polytask.decisions.case import Case, resolved, steps_of_update
 from polytask.decisions.config import DecisionConfig
 from polytask.decisions.schema import TASK_KIND, task_name
 from polytask.decisions.training import Inputs, Outcome, advance, begin, make_inputs
-from polytask.losses.learner import LearnerError, State, raise_problems
+from polytask.losses.learner import LearnerError, State, raise_failures
 from polytask.runs import checkpoint, stacked
 from polytask.runs.checkpoint import Checkpoint
 from polytask.runs.progress import TaskRow
@@ -134,7 +134,7 @@ class DecisionTrainer:
             if not self.failed[i]:
                 continue
             try:
-                raise_problems(self.states.problem[i])
+                raise_failures(self.states.failure[i])
             except LearnerError as error:
                 which = [s for s, failed in zip(self.seeds, self.failed, strict=True) if failed]
                 others = f" Stopped: seeds {', '.join(map(str, which))} of {len(self.seeds)}." if len(which) > 1 else ""

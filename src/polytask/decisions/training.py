@@ -29,7 +29,7 @@ class Inputs(NamedTuple):
 class Outcome(NamedTuple):
     """What is known after some updates.
 
-    - `metrics`: means over these updates of what the learner logs; `sound`: how many of them met no problem.
+    - `metrics`: means over these updates of what the learner logs; `sound`: how many of them did not fail.
     - `quality`: on the test data; `squared_error`: there, by task.
     - `metric`: the learned one's diagonal on the test data, its mean over the rows of each task; None without one.
     - `by_truth`: of one that depends on the input, how it moves with the truth (`metric_by_truth`).
@@ -91,14 +91,14 @@ def advance(
 
     count = config.eval_every // steps_of_update(case, config)
     state, metrics = jax.lax.scan(update, state, done + jnp.arange(count))
-    problems = metrics.pop("problem")
+    failures = metrics.pop("failure")
     predictor, test, tasks = learner.predictor(state), inputs.test, max(1, len(case.tasks))
     errors = jnp.square(predict(predictor, test.x) - test.y)
     _, start = make_modules(case, config, inputs.key_learner)
     weights = None if start is None else diagonal(learned_metric(state, start), test)
     found = Outcome(
         metrics={name: jnp.mean(values.astype(jnp.float32)) for name, values in metrics.items()},
-        sound=jnp.sum(problems == 0),
+        sound=jnp.sum(failures == 0),
         quality=quality_between(inputs.bounds, case.problem(config.temperature), predictor, test),
         squared_error=_by_task(errors.reshape(-1, errors.shape[-1]), test, tasks).mean(-1),
         metric=None if weights is None else _by_task(weights, test, tasks),

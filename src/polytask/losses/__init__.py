@@ -22,7 +22,7 @@ from polytask.losses.learner import Learner as Learner
 from polytask.losses.learner import LearnerError as LearnerError
 from polytask.losses.learner import fit as fit
 from polytask.losses.learner import predict as predict
-from polytask.losses.learner import raise_problems as raise_problems
+from polytask.losses.learner import raise_failures as raise_failures
 from polytask.losses.learner import run as run
 from polytask.losses.lodl import lodl as lodl
 from polytask.losses.metric import FixedMetric as FixedMetric

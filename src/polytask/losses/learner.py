@@ -1,7 +1,7 @@
 """What a way of training a predictor is, and how to run it: the same for TaskMet and all its rivals.
 
 A `Learner` is three pure functions, fit for `jit` and `vmap`. `run` scans it; `fit` runs one seed and raises what went
-wrong. Nothing non-finite is ever learned: a step that would is not taken, and says why in `state.problem`.
+wrong. Nothing non-finite is ever learned: a step that would is not taken, and says why in `state.failure`.
 """
 
 import enum
@@ -43,7 +43,7 @@ PATIENCE = 10
 """Steps in which a task loss that has never shown a gradient is waited for."""
 
 
-class Problem(enum.IntEnum):
+class Failure(enum.IntEnum):
     """Why a learner stopped learning."""
 
     NONE = 0
@@ -55,19 +55,19 @@ class Problem(enum.IntEnum):
 
 
 REMEDY = {
-    Problem.NO_TASK_GRADIENT: "the task loss has had no gradient: it is exactly zero for every prediction seen, so the "
+    Failure.NO_TASK_GRADIENT: "the task loss has had no gradient: it is exactly zero for every prediction seen, so the "
     "decision layer is hard (an argmax, a vertex of a polytope) or does not use the prediction. Train with a soft one: "
     "soft_top_k for a choice of items, soft_budget or soft_knapsack for a budget, quadratic_program for a portfolio; "
     "spo_plus and lodl learn from hard decisions",
-    Problem.TASK_NOT_FINITE: "the task loss or its gradient is not finite. Look at the decision layer: a higher "
+    Failure.TASK_NOT_FINITE: "the task loss or its gradient is not finite. Look at the decision layer: a higher "
     "temperature (epsilon) keeps soft decisions away from overflow, and data must be free of NaN",
-    Problem.INNER_DIVERGED: "the inner loop diverges: the predictor's loss under the metric is not finite, or a "
+    Failure.INNER_DIVERGED: "the inner loop diverges: the predictor's loss under the metric is not finite, or a "
     "thousand times what it was at first. Lower the predictor optimiser's learning rate, clip its gradients "
     "(optax.clip_by_global_norm(1.0)), or hold the metric's scale with FixedTrace(metric, trace)",
-    Problem.METRIC_NOT_POSITIVE: "the metric is not positive definite, so the predictor's loss has no minimum. Build "
+    Failure.METRIC_NOT_POSITIVE: "the metric is not positive definite, so the predictor's loss has no minimum. Build "
     "it as L L^T + e^c I, as LearnedFull and InputMetric do, take exp of a diagonal's weights, or, where a learned "
     "metric has shrunk to zero, hold its scale with FixedTrace(metric, trace)",
-    Problem.LOSS_NOT_FINITE: "the loss or its gradient is not finite. Lower the learning rate, clip the gradients "
+    Failure.LOSS_NOT_FINITE: "the loss or its gradient is not finite. Lower the learning rate, clip the gradients "
     "(optax.clip_by_global_norm(1.0)), and look for NaN in the data",
 }
 
@@ -81,7 +81,7 @@ class State(NamedTuple):
 
     parameters: PyTree
     own: Any
-    problem: Int[Array, ""]
+    failure: Int[Array, ""]
 
 
 Info = dict[str, Array]
@@ -92,8 +92,8 @@ class Learner(NamedTuple):
 
     - `init(data, key)`: the first state.
     - `step(state, data, key)`: the next state, and what there is to tell: always "loss" (of the predictions) and
-      "problem".
-    - `predictor(state)`: the trained module. Raises LearnerError if the state, outside of jit, holds a problem.
+      "failure".
+    - `predictor(state)`: the trained module. Raises LearnerError if the state, outside of jit, holds a failure.
     """
 
     init: Callable[[Instances, PRNGKeyArray], State]
@@ -161,9 +161,9 @@ def finite(*trees: PyTree) -> Array:
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(trees)]))
 
 
-def guarded(state: State, parameters: PyTree, own: Any, problem: Array) -> State:
-    """The next state if there is no problem; else the old one, with the first problem it met."""
-    first = jnp.where(state.problem == 0, problem, state.problem)
+def guarded(state: State, parameters: PyTree, own: Any, failure: Array) -> State:
+    """The next state if nothing failed; else the old one, with the first failure it met."""
+    first = jnp.where(state.failure == 0, failure, state.failure)
     new = (parameters, own)
     kept_parameters, kept_own = jax.tree.map(
         lambda a, b: jnp.where(first == 0, a, b), new, (state.parameters, state.own)
@@ -171,20 +171,20 @@ def guarded(state: State, parameters: PyTree, own: Any, problem: Array) -> State
     return State(kept_parameters, kept_own, first)
 
 
-def raise_problems(problem: Array) -> None:
-    """Raises LearnerError if a `problem` (of one run, or of many seeds) is not 0."""
-    found = np.asarray(problem)
+def raise_failures(failure: Array) -> None:
+    """Raises LearnerError if a `failure` (of one run, or of many seeds) is not 0."""
+    found = np.asarray(failure)
     where = np.flatnonzero(found.reshape(-1))
     if len(where):
-        first = Problem(int(found.reshape(-1)[where[0]]))
+        first = Failure(int(found.reshape(-1)[where[0]]))
         seeds = f" (runs {where.tolist()} of {found.size})" if found.size > 1 else ""
         raise LearnerError(f"{REMEDY[first]}{seeds}")
 
 
 def predictor_of(state: State, static: PyTree) -> Any:
-    """The predictor in a state; raises LearnerError if the state is concrete and holds a problem."""
-    if not isinstance(state.problem, Tracer):
-        raise_problems(state.problem)
+    """The predictor in a state; raises LearnerError if the state is concrete and holds a failure."""
+    if not isinstance(state.failure, Tracer):
+        raise_failures(state.failure)
     return eqx.combine(state.parameters, static)
 
 
@@ -209,8 +209,8 @@ def gradient_learner(
 ) -> Learner:
     """A learner that descends `loss(prediction, batch, prepared)`; `prepare` makes something for each instance.
 
-    - `task(prediction, batch)`: is added to the loss, and is a problem where its first steps show no gradient.
-    - `check(batch)`: a problem of the batch, or 0.
+    - `task(prediction, batch)`: is added to the loss, and fails where its first steps show no gradient.
+    - `check(batch)`: a failure of the batch, or 0.
     """
     start, static = eqx.partition(predictor, eqx.is_inexact_array)
 
@@ -238,14 +238,14 @@ def gradient_learner(
         value, (gradient, in_task) = jax.value_and_grad(objective, (0, 1))(state.parameters, unmoved)
         parameters, optimiser_state = optimiser_step(optimiser, state.parameters, gradient, own.optimiser)
         steps, seen = own.steps + 1, own.gradient_seen | jnp.any(in_task != 0) | jnp.bool_(task is None)
-        problem = jnp.where(finite(value, gradient, parameters), 0, Problem.LOSS_NOT_FINITE)
-        problem = jnp.where((problem == 0) & ~seen & (steps >= PATIENCE), Problem.NO_TASK_GRADIENT, problem)
+        failure = jnp.where(finite(value, gradient, parameters), 0, Failure.LOSS_NOT_FINITE)
+        failure = jnp.where((failure == 0) & ~seen & (steps >= PATIENCE), Failure.NO_TASK_GRADIENT, failure)
         if check is not None:
             found = check(chosen)
-            problem = jnp.where(found == 0, problem, found)
+            failure = jnp.where(found == 0, failure, found)
         after = GradientOwn(optimiser_state, own.prepared, steps, seen)
-        new = guarded(state, parameters, after, problem.astype(jnp.int32))
-        return new, {"loss": value, "gradient": optax.tree.norm(gradient), "problem": new.problem}
+        new = guarded(state, parameters, after, failure.astype(jnp.int32))
+        return new, {"loss": value, "gradient": optax.tree.norm(gradient), "failure": new.failure}
 
     return Learner(init, step, lambda state: predictor_of(state, static))
 
@@ -253,7 +253,7 @@ def gradient_learner(
 def run(learner: Learner, data: Instances, key: PRNGKeyArray, steps: int) -> tuple[State, Info]:
     """`steps` steps as one scan; the last state and the history. For `jit` and for `vmap` over keys, data or learners.
 
-    After a vmapped run, `raise_problems(state.problem)` says which seeds failed and why.
+    After a vmapped run, `raise_failures(state.failure)` says which seeds failed and why.
     """
     key_init, key_steps = jax.random.split(key)
 

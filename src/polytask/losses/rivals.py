@@ -11,9 +11,9 @@ from jaxtyping import Array, Float
 
 from polytask.losses.divergence import Output, divergences, metric_loss
 from polytask.losses.learner import (
+    Failure,
     Instances,
     Learner,
-    Problem,
     TaskLoss,
     flatten_rows,
     gradient_learner,
@@ -42,7 +42,7 @@ def two_stage(
     """Predict first, decide later: the prediction error, by default squared, under `metric` if given, as it stands.
 
     With `value_gradient(value)` for the metric this is VaGraM's loss. The metric is not trained; a negative weight or
-    eigenvalue in any step is a problem.
+    eigenvalue in any step is a failure.
     """
 
     def loss(prediction: Array, data: Instances, prepared: None) -> Array:
@@ -53,7 +53,7 @@ def two_stage(
 
     def check(data: Instances) -> Array:
         assert metric is not None
-        return jnp.where(semidefinite(metric(*flatten_rows(data))), 0, Problem.METRIC_NOT_POSITIVE)
+        return jnp.where(semidefinite(metric(*flatten_rows(data))), 0, Failure.METRIC_NOT_POSITIVE)
 
     return gradient_learner(predictor, loss, _adam(optimiser), batch, check=None if metric is None else check)
 
@@ -70,7 +70,7 @@ def dfl(
     """Decision-focused learning: the task loss end to end, plus `error_weight` times the prediction error.
 
     LODL's code, the source of published DFL numbers, adds the squared error with weight one. A task loss without
-    gradient over the first steps is a problem, whether or not the error has one.
+    gradient over the first steps is a failure, whether or not the error has one.
     """
 
     def loss(prediction: Array, data: Instances, prepared: None) -> Array:

@@ -19,10 +19,10 @@ from polytask.losses.divergence import Output, metric_loss
 from polytask.losses.implicit import Hypergradient, Solver, conjugate_gradient, hypergradient
 from polytask.losses.learner import (
     PATIENCE,
+    Failure,
     Info,
     Instances,
     Learner,
-    Problem,
     State,
     TaskLoss,
     check_instances,
@@ -156,15 +156,15 @@ class _TaskMet:
         seen = own.gradient_seen | (found.outer_gradient > 0)
         steps = own.outer_steps + 1
         tests = {
-            Problem.METRIC_NOT_POSITIVE: ~positive_definite(values),
-            Problem.INNER_DIVERGED: ~finite(inner.parameters) | ~(found.inner <= DIVERGED * largest + 1e-6),
-            Problem.TASK_NOT_FINITE: ~finite(found.outer, found.outer_gradient),
-            Problem.NO_TASK_GRADIENT: ~seen & (steps >= PATIENCE),
-            Problem.LOSS_NOT_FINITE: ~finite(metric),
+            Failure.METRIC_NOT_POSITIVE: ~positive_definite(values),
+            Failure.INNER_DIVERGED: ~finite(inner.parameters) | ~(found.inner <= DIVERGED * largest + 1e-6),
+            Failure.TASK_NOT_FINITE: ~finite(found.outer, found.outer_gradient),
+            Failure.NO_TASK_GRADIENT: ~seen & (steps >= PATIENCE),
+            Failure.LOSS_NOT_FINITE: ~finite(metric),
         }
-        problem = jnp.select(list(tests.values()), [jnp.int32(code) for code in tests], jnp.int32(0))
+        failure = jnp.select(list(tests.values()), [jnp.int32(code) for code in tests], jnp.int32(0))
         new = TaskMetOwn(metric, metric_optimiser, inner.optimiser, steps, seen, largest)
-        after = guarded(state, inner.parameters, new, problem)
+        after = guarded(state, inner.parameters, new, failure)
         return after, {
             "loss": found.inner,
             "task_loss": found.outer,
@@ -173,7 +173,7 @@ class _TaskMet:
             "solve_residual": found.solve_residual,
             "metric_trace": jnp.mean(traces(values)),
             "inner_steps": inner.step,
-            "problem": after.problem,
+            "failure": after.failure,
         }
 
 
@@ -207,7 +207,7 @@ def taskmet(
     - `output`: real, or logits that are binary or categorical.
 
     Each step tells "loss" (under the metric), "task_loss", "task_gradient", "inner_residual" (the norm of the inner
-    gradient where the implicit one was taken), "solve_residual", "metric_trace", "inner_steps" and "problem". Where the
+    gradient where the implicit one was taken), "solve_residual", "metric_trace", "inner_steps" and "failure". Where the
     inner problem has not converged the gradient is off in proportion to "inner_residual" (docs/task_losses.md).
 
     Problems: a task loss without gradient over the first steps, a metric that is not positive definite, an inner loop

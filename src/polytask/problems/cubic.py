@@ -86,7 +86,7 @@ def run_cubic(
     - `rate`: of the predictor's Adam; `epsilon`: the temperature of the decision it learns from. The published values
       stand as the defaults.
 
-    Check `raise_problems(state.problem)` afterwards.
+    Check `raise_failures(state.failure)` afterwards.
     """
     key_train, key_test, key_learner, key_run, key_random = jax.random.split(key, 5)
     learner = cubic_learner(method, key_learner, solver, rate=rate, epsilon=epsilon)

@@ -23,10 +23,10 @@ CAPACITY = 300
 
 
 class Compared(NamedTuple):
-    """Quality, the learner's last problem, and its history."""
+    """Quality, why the learner failed (or 0), and its residual."""
 
     quality: Quality
-    problem: Shaped[Array, "..."]
+    failure: Shaped[Array, "..."]
     residual: Float[Array, "..."]
 
 
@@ -141,7 +141,7 @@ def _generated(
 def compare(name: str, method: str, seeds: int, temperatures: tuple[float, ...] | None = None) -> Compared:
     """Every seed at every temperature as one program; arrays (temperatures, seeds, ...).
 
-    Check `raise_problems(result.problem)`.
+    Check `raise_failures(result.failure)`.
     """
     case = make_case(name)
     keys = jnp.stack([random.key(seed, "decisions") for seed in range(seeds)])
@@ -156,7 +156,7 @@ def compare(name: str, method: str, seeds: int, temperatures: tuple[float, ...] 
         learner = learner_of(case, config, key_learner, temperature)
         state, history = run(learner, data[0], key_run, updates)
         quality = decision_quality(case.problem(temperature), learner.predictor(state), data[1], key_random)
-        return Compared(quality, state.problem, history.get("inner_residual", jnp.zeros(())))
+        return Compared(quality, state.failure, history.get("inner_residual", jnp.zeros(())))
 
     grid = jnp.asarray(temperatures or case.temperatures[:1], jnp.float32)
     across = jax.vmap(jax.vmap(one, (None, 0, 0)), (0, None, None))

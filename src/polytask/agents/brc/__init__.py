@@ -7,8 +7,8 @@ target. Rewards are divided, per task, by the largest return seen. The defaults 
 where it and the paper differ; the paper's choices are switches of `BRCConfig`.
 """
 
+from polytask.agents.brc.learning import ALGORITHM as ALGORITHM
 from polytask.agents.brc.learning import ENTROPY_PER_DIMENSION as ENTROPY_PER_DIMENSION
-from polytask.agents.brc.learning import METHOD as METHOD
 from polytask.agents.brc.learning import actor_step as actor_step
 from polytask.agents.brc.learning import critic_step as critic_step
 from polytask.agents.brc.learning import diagnose as diagnose

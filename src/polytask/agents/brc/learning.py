@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from polytask.agents.affinity import AffinityAverages, observe_part
-from polytask.agents.base import Method, TaskFacts, diagnose_tasks, polyak
+from polytask.agents.base import Algorithm, TaskFacts, diagnose_tasks, polyak
 from polytask.agents.brc.losses import actor_loss, critic_loss, critic_target, entropy_loss, values
 from polytask.agents.brc.scale import followed, growth_of, scaled
 from polytask.agents.brc.state import BRCState, init, make_optimisers
@@ -213,4 +213,4 @@ def measure_affinity(
     }
 
 
-METHOD = Method(ENTROPY_PER_DIMENSION, init, update, diagnose, values, measure_affinity)
+ALGORITHM = Algorithm(ENTROPY_PER_DIMENSION, init, update, diagnose, values, measure_affinity)
