@@ -25,12 +25,12 @@ MAY_IMPORT = {
     "losses": set(),
     "networks": {"losses", "plugins"},
     "combine": {"losses", "networks", "plugins"},
-    "affinity": {"losses", "networks", "combine"},
+    "affinity": {"lazy", "losses", "networks", "combine"},
     "tasks": {"config", "plugins", "random"},
     "replay": set(),
     "stepping": {"tasks", "random", "machine"},
     "evaluation": {"lazy", "tasks", "stepping", "random"},
-    "agents": {*MATHEMATICS, "config", "plugins", "replay", "tasks"},
+    "agents": {*MATHEMATICS, "config", "lazy", "plugins", "replay", "tasks"},
     "runs": {"affinity", "lazy", "tasks", "evaluation", "machine"},
     "training": {"config", "lazy", "plugins", "runs"},
     "supervised": {*MATHEMATICS, "plugins", *A_KIND},
@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "commands": {*MATHEMATICS, *A_KIND, "claims", "decisions", "online", "problems", "report", "speed", "supervised"},
     "cli": {"", "commands", "machine", "runs", "stepping"},
     "__main__": {"cli"},
-    "": {"agents", "online", "tasks", "training"},  # polytask itself
+    "": {"agents", "lazy", "online", "tasks", "training"},  # polytask itself
 }
 # The table of kinds and what a kind is asked for by name stand above all kinds: they import them when they are asked.
 LATE = {("supervised", "problems"), ("decisions", "problems")}

@@ -7,10 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from polytask.agents import sac
-from polytask.agents.base import Agent
-from polytask.agents.config import SACConfig
-from polytask.agents.registry import AgentKind
+from polytask.agents import Agent, AgentKind, SACConfig, sac
 from polytask.combine.base import Inputs, Weighting
 from polytask.combine.scale import as_mean
 from polytask.supervised import HeadSpec, Rows, make_problem, split

@@ -3,8 +3,9 @@
 The names below are imported when they are first used, so that `import polytask` costs nothing.
 """
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from polytask.lazy import exports
 
 if TYPE_CHECKING:
     from polytask.agents.config import BRCConfig as BRCConfig
@@ -36,15 +37,16 @@ _HOME = {
 }
 
 
+_get, _names = exports(__name__, _HOME)
+
+
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version
 
         return version("polytask")
-    if name not in _HOME:
-        raise AttributeError(f"module 'polytask' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"polytask.{_HOME[name]}"), name)
+    return _get(name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*_HOME, "__version__"])
+    return sorted([*_names(), "__version__"])

@@ -3,8 +3,9 @@
 The names below are imported when they are first used, so that grouping and reports do not wait for JAX.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from polytask.lazy import exports
 
 if TYPE_CHECKING:
     from polytask.affinity.averages import Averages as Averages
@@ -43,12 +44,4 @@ _HOME = {
     "best_grouping": "search",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'polytask.affinity' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"polytask.affinity.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(_HOME)
+__getattr__, __dir__ = exports(__name__, _HOME)
