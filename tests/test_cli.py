@@ -283,6 +283,7 @@ def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(tmp_path, monkeypatch):
 def test_ctrl_c_twice_stops_at_once(tmp_path):
     script = (
         "import signal, sys, time\nfrom polytask.cli import main\nfrom polytask.training.run import _Loop\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job is begun without it
         "def tick(loop, step):\n"
         "    if step == 75:\n"
         "        signal.raise_signal(signal.SIGINT)\n"
@@ -294,8 +295,8 @@ def test_ctrl_c_twice_stops_at_once(tmp_path):
         "sys.exit(main(sys.argv[1:]))\n"
     )
     run = tmp_path / "run"
-    arguments = ["train", POINT, *RANDOM, "--steps", "90", "--run", str(run)]
-    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    arguments = [sys.executable, "-c", script, "train", POINT, *RANDOM, "--steps", "90", "--run", str(run)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 130
     assert "without a checkpoint" in done.stderr
     assert "Traceback" not in done.stderr
