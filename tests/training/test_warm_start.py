@@ -1,17 +1,25 @@
 """A run that begins from another run's checkpoint."""
 
+import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from polytask.agents import brc
+from polytask.online.trainer import OnlineTrainer
 from polytask.runs import checkpoint
 from polytask.supervised import OptimiserConfig, TrainConfig, TrunkConfig, train
 from polytask.supervised.spec import columns
+from polytask.tasks.spec import TaskSet
 from polytask.training.trainer import TaskAxes
 from polytask.training.warm_start import taken
+from tests.agents.cases import BRC, SMALL
 from tests.small import AGENT, BREAKS, EVERY, PLANE, POINT, command
 from tests.supervised.small import points
 
@@ -46,6 +54,31 @@ def test_columns_of_a_head_are_taken_by_task_and_new_tasks_keep_theirs():
     np.testing.assert_array_equal(state["kernel"][:, 0], [[2, 3, 9, 9, 0, 1], [6, 7, 9, 9, 4, 5]])
     assert (report.joined, report.fresh) == (("kernel",), ("alike",))
     np.testing.assert_array_equal(state["alike"], [0, 0])
+
+
+@pytest.mark.parametrize("conditioning", ["embedding", "multi-head"])
+def test_everything_of_an_agent_that_grows_with_the_tasks_has_their_axis(conditioning):
+    config = dataclasses.replace(
+        BRC,
+        conditioning=conditioning,
+        normalise_observations=True,
+        temperature="per-task",
+        target_scale="tracked",
+    )
+
+    def leaves(count: int):
+        specs = [dataclasses.replace(SMALL, name=f"task{i}") for i in range(count)]
+        state = eqx.filter_eval_shape(brc.init, config, TaskSet(tuple(specs)), jax.random.key(0))
+        trainer = SimpleNamespace(sessions=[SimpleNamespace(state=state)])
+        learned = {f.name: getattr(state, f.name) for f in dataclasses.fields(state) if "optimiser" not in f.name}
+        return dict(checkpoint.named_leaves(learned)), OnlineTrainer.task_axes(trainer, list(map(vars, specs)))
+
+    (two, _), (three, axes) = leaves(2), leaves(3)
+    grow = {name for name, leaf in two.items() if leaf.shape != three[name].shape}
+    assert {"moments/mean", "log_temperature", "target_scale"} <= grow
+    for name in grow:
+        axis, names = next(axes[part] for part in axes if part in name)
+        assert three[name].shape[axis] == len(names), name
 
 
 def test_a_task_of_another_size_is_fresh():

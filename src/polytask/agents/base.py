@@ -297,10 +297,11 @@ class Agent:
 
     def _values_now(self, state, observations, task_ids, return_bound, key):
         facts, observations, return_bound = in_type_of(state.actor, (self.facts, observations, return_bound))
-        features, mask = state.critic.conditioning(task_ids), facts.action_mask[task_ids]
-        if getattr(state, "moments", None) is not None:
-            observations = state.moments(observations, task_ids)
+        actor, conditioning, moments = _acting(state)
+        features, mask = conditioning(task_ids), facts.action_mask[task_ids]
+        if moments is not None:
+            observations = moments(observations, task_ids)
         noise = jax.random.normal(key, mask.shape, mask.dtype)
-        actions, _ = sample_actions(state.actor, observations, features, task_ids, mask, noise)
+        actions, _ = sample_actions(actor, observations, features, task_ids, mask, noise)
         outputs = state.critic(observations, actions, task_ids)
         return self._algorithm.values(self.config, facts, state, outputs, task_ids, return_bound)

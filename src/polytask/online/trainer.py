@@ -110,9 +110,10 @@ class OnlineTrainer:
         return [session.seconds for session in self.sessions]
 
     def task_axes(self, specs: Sequence[Mapping[str, Any]]) -> TaskAxes:
-        """The rows of embeddings, temperatures and entropies, and the columns of heads that are the tasks' own."""
+        """The rows of embeddings and of what is kept for each task, and the columns of heads that are a task's own."""
         names = [str(spec["name"]) for spec in specs]
-        rows = dict.fromkeys(("conditioning", "temperature", "task_entropy"), (0, names))
+        kept = ("conditioning", "temperature", "task_entropy", "moments", "target_scale")
+        rows = dict.fromkeys(kept, (0, names))
         return {
             **rows,
             **{part: (-1, np.repeat(names, size).tolist()) for part, size in _heads(self.sessions[0].state)},
@@ -238,10 +239,11 @@ class OnlineTrainer:
         with timed(first.seconds, "update"):
             self.compiled.wait("act")
             if not self.several:
-                key = random.key(first.config.seed, "act", draw_of(self.config.exploration, first.config.seed, step))
+                key = self._acting_key(first, step)
                 return self.agent.act(first.state, first.observations, self.task_ids, key)
             observations = np.stack([session.observations for session in self.sessions])
-            return self._act(self._states, observations, self.task_ids, self._acting_keys(step))
+            keys = jnp.stack([self._acting_key(session, step) for session in self.sessions])
+            return self._act(self._states, observations, self.task_ids, keys)
 
     def _learn(self, step: int) -> None:
         """Starts the update of a step; whoever needs what it learned, waits for it."""
@@ -278,10 +280,10 @@ class OnlineTrainer:
             unsolved = self.config.task_sampling == "unsolved"
             return session.replay.sample(*sizes, session.episodes.shares() if unsolved else None)
 
-    def _acting_keys(self, step: int) -> Array:
-        """Each seed's key for its action noise, which spans steps of its own."""
-        seeds = [session.config.seed for session in self.sessions]
-        return jnp.stack([random.key(seed, "act", draw_of(self.config.exploration, seed, step)) for seed in seeds])
+    def _acting_key(self, session: Session, step: int) -> Array:
+        """The key of a seed's action noise."""
+        seed = session.config.seed
+        return random.key(seed, "act", draw_of(self.config.exploration, seed, step))
 
     def _keys(self, purpose: str, step: int) -> Array:
         """Each seed's key, as it would have it alone."""
