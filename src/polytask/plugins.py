@@ -52,7 +52,7 @@ class Table(Generic[T]):
             module, _, attribute = self.built_in[name].partition(":")
             return getattr(importlib.import_module(module), attribute)
         entry = _offered(self.group)[name]
-        whose = f"the {self.what} '{name}' of the package '{entry.dist.name if entry.dist else '?'}' ({entry.value})"
+        whose = self._whose(entry)
         try:
             loaded = entry.load()
         except Exception as error:
@@ -63,6 +63,18 @@ class Table(Generic[T]):
             wanted = f"{self.type.__module__}.{self.type.__qualname__}"
             raise ImportError(f"{whose} is a {type(loaded).__name__}; its entry in {self.group} has to name a {wanted}")
         return loaded
+
+    def clashes(self) -> list[str]:
+        """A sentence for each entry of another package that has a name of polytask's, and so is left out."""
+        return [
+            f"{self._whose(entry)} has a name that polytask uses itself; its author has to give it another one"
+            for name, entry in _offered(self.group).items()
+            if name in self._taken()
+        ]
+
+    def _whose(self, entry: metadata.EntryPoint) -> str:
+        package = entry.dist.name if entry.dist else "?"
+        return f"the {self.what} '{entry.name}' of the package '{package}' ({entry.value})"
 
     def _taken(self) -> set[str]:
         return {*self.built_in, *self.reserved}

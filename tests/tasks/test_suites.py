@@ -111,7 +111,8 @@ def test_a_broken_package_is_named_and_does_not_stand_in_the_way_of_the_others(i
 def test_a_built_in_name_cannot_be_taken(install_suite):
     install_suite("loops_suite", "", "dmc = loops_suite:SUITE")
     assert len(resolve(["dmc/dogs"])) == 4
-    assert len(named_sets()) == 5
+    with pytest.warns(UserWarning, match="'dmc'.*loops_suite.*another one"):
+        assert len(named_sets()) == 5
 
 
 def test_a_spec_of_another_name_is_refused(install_suite):

@@ -22,7 +22,9 @@ def find_suite(name: str) -> Suite | None:
 
 
 def all_suites() -> list[Suite]:
-    """Every suite; one of another package that cannot be loaded is left out, with a warning."""
+    """Every suite; one of another package that cannot be had is left out, with a warning."""
+    for clash in SUITES.clashes():
+        warnings.warn(f"left out: {clash}", stacklevel=2)
     suites = []
     for name in SUITES.names():
         try:
