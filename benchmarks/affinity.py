@@ -25,6 +25,7 @@ from polytask.agents import brc
 from polytask.agents.base import Agent
 from polytask.agents.config import BRCConfig
 from polytask.replay.batch import Batch
+from polytask.tasks.spaces import Box, Vector
 from polytask.tasks.spec import TaskSet, TaskSpec
 
 TASKS, EVERY = 10, 10
@@ -75,8 +76,8 @@ def supervised(width: int, batch: int) -> tuple[Callable, Callable, Callable]:
 
 def critic(width: int, batch: int) -> tuple[Callable, Callable]:
     """BRC's update for one environment step, and a measurement of its critic; so many samples of all tasks together."""
-    box = {"action_low": (-1.0,) * 4, "action_high": (1.0,) * 4}
-    tasks = TaskSet(tuple(TaskSpec(f"gym/{i}", "gym", 39, horizon=200, **box) for i in range(TASKS)))
+    box = Box((-1.0,) * 4, (1.0,) * 4)
+    tasks = TaskSet(tuple(TaskSpec(f"gym/{i}", "gym", Vector(39), box, horizon=200) for i in range(TASKS)))
     config = BRCConfig(critic_width=width, batch_size=batch)
     agent = Agent(brc.METHOD, config, tasks)
     state = agent.init(random.key(0, "init"))

@@ -98,7 +98,7 @@ def random_actions(spec: TaskSpec, seeds: int, episodes: int) -> dict[str, Any]:
     resets = []
     observations = np.zeros((seeds * episodes, 9))
     rewards = np.zeros((seeds * episodes, spec.horizon, 2))
-    low, high = np.array(spec.action_low, np.float32), np.array(spec.action_high, np.float32)
+    low, high = spec.bounds
     for seed in range(seeds):
         sides = [Side(spec, seed, official) for official in (True, False)]
         draws = np.random.default_rng(seed)

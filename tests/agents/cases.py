@@ -17,6 +17,7 @@ from polytask.agents import brc, sac
 from polytask.agents.base import TaskFacts, task_facts
 from polytask.agents.config import AgentConfig, BRCConfig, SACConfig
 from polytask.replay.batch import Batch
+from polytask.tasks.spaces import Box, Vector
 from polytask.tasks.spec import TaskSet, TaskSpec
 
 WIDTH, BATCH = 8, 8
@@ -25,7 +26,7 @@ SAC = SACConfig(width=WIDTH, depth=1)
 
 
 def make_spec(name: str, observations: int, actions: int, discount: float) -> TaskSpec:
-    return TaskSpec(name, "gym", observations, (-1.0,) * actions, (1.0,) * actions, 20, discount)
+    return TaskSpec(name, "gym", Vector(observations), Box((-1.0,) * actions, (1.0,) * actions), 20, discount)
 
 
 SMALL, LARGE = make_spec("small", 3, 2, 0.9), make_spec("large", 5, 4, 0.99)

@@ -6,11 +6,12 @@ import pytest
 from polytask.evaluation.rollouts import evaluate
 from polytask.stepping import StepResult, make_stepper
 from polytask.tasks import TaskSet, TaskSpec, resolve
+from polytask.tasks.spaces import Box, Vector
 from tests.small import HORIZON, PLANE, POINT
 
 LENGTHS = (3, 5)
 TASKS = TaskSet(
-    tuple(TaskSpec(f"gym/length-{n}", "gym", 1, (-1.0,), (1.0,), horizon=n, success="any-step") for n in LENGTHS)
+    tuple(TaskSpec(f"gym/length-{n}", "gym", Vector(1), Box((-1.0,), (1.0,)), n, success="any-step") for n in LENGTHS)
 )
 
 

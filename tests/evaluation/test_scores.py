@@ -1,11 +1,12 @@
 import pytest
 
 from polytask.evaluation.scores import has_score, score
+from polytask.tasks.spaces import Box, Vector
 from polytask.tasks.spec import TaskSpec
 
 
 def spec(**facts) -> TaskSpec:
-    return TaskSpec("gym/x", "gym", observation_dim=2, action_low=(-1.0,), action_high=(1.0,), horizon=10, **facts)
+    return TaskSpec("gym/x", "gym", Vector(2), Box((-1.0,), (1.0,)), horizon=10, **facts)
 
 
 def test_success_goes_before_returns():

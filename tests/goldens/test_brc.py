@@ -16,6 +16,7 @@ from polytask.agents.config import BRCConfig
 from polytask.losses import categorical_td_target
 from polytask.replay import ReturnBounds
 from polytask.replay.batch import Batch
+from polytask.tasks.spaces import Box, Vector
 from polytask.tasks.spec import TaskSet, TaskSpec
 from tests.goldens import reference
 
@@ -28,7 +29,7 @@ def case(request):
     golden = reference.load(request.param)
     count = int(golden["meta/num_tasks"])
     observation, action = golden["batch/observations"].shape[1], golden["batch/actions"].shape[1]
-    spec = TaskSpec("t0", "gym", observation, (-1.0,) * action, (1.0,) * action, 400)
+    spec = TaskSpec("t0", "gym", Vector(observation), Box((-1.0,) * action, (1.0,) * action), 400)
     tasks = TaskSet(tuple(dataclasses.replace(spec, name=f"t{i}") for i in range(count)))
     actor_width = golden["before/actor/Dense_0/kernel"].shape[0]
     config = BRCConfig(

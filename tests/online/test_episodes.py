@@ -9,9 +9,10 @@ from polytask.agents.config import BRCConfig
 from polytask.online.config import TrainConfig
 from polytask.online.episodes import LEAST, EpisodeRecord
 from polytask.stepping import StepResult
+from polytask.tasks.spaces import Box, Vector
 from polytask.tasks.spec import TaskSet, TaskSpec
 
-JUDGED = TaskSpec("a/judged", "a", 1, (-1.0,), (1.0,), 5, success="any-step")
+JUDGED = TaskSpec("a/judged", "a", Vector(1), Box((-1.0,), (1.0,)), 5, success="any-step")
 RANGED = dataclasses.replace(JUDGED, name="a/ranged", success="none", score_range=(0.0, 10.0))
 PLAIN = dataclasses.replace(RANGED, name="a/plain", score_range=None)
 TASKS = TaskSet((JUDGED, RANGED, PLAIN))

@@ -9,6 +9,7 @@ import pytest
 
 from polytask.evaluation.scores import score
 from polytask.runs.records import EVERY_LINE
+from polytask.tasks.spaces import Box, Vector
 from polytask.tasks.spec import TaskSpec
 from polytask.training import kinds
 
@@ -27,18 +28,18 @@ MT10 = [
 
 
 def metaworld(names=MT10) -> list[TaskSpec]:
-    box = {"action_low": (-1.0,) * 4, "action_high": (1.0,) * 4}
+    box = {"action": Box((-1.0,) * 4, (1.0,) * 4)}
     facts = {"success": "any-step", "reward_version": "v2", "goals": "varying", "engine": "envpool"}
-    return [TaskSpec(f"metaworld/{n}", "metaworld", 39, horizon=200, **box, **facts) for n in names]
+    return [TaskSpec(f"metaworld/{n}", "metaworld", Vector(39), horizon=200, **box, **facts) for n in names]
 
 
 def dmc(names=("dog-walk", "dog-run", "dog-stand", "dog-trot")) -> list[TaskSpec]:
-    box = {"action_low": (-1.0,) * 38, "action_high": (1.0,) * 38}
-    return [TaskSpec(f"dmc/{n}", "dmc", 223, horizon=1000, score_range=(0.0, 1000.0), **box) for n in names]
+    box = {"action": Box((-1.0,) * 38, (1.0,) * 38)}
+    return [TaskSpec(f"dmc/{n}", "dmc", Vector(223), horizon=1000, score_range=(0.0, 1000.0), **box) for n in names]
 
 
 def gym(names=("Pendulum-v1",)) -> list[TaskSpec]:
-    return [TaskSpec(f"gym/{n}", "gym", 3, action_low=(-2.0,), action_high=(2.0,), horizon=200) for n in names]
+    return [TaskSpec(f"gym/{n}", "gym", Vector(3), Box((-2.0,), (2.0,)), horizon=200) for n in names]
 
 
 def _skill(rng: np.random.Generator, tasks: int, steps: np.ndarray, speed: float) -> np.ndarray:

@@ -8,6 +8,7 @@ import pytest
 
 from polytask.stepping import make_stepper
 from polytask.tasks import TaskOptions, resolve
+from polytask.tasks.spaces import Box, Vector
 
 ENGINES = ("serial", "process")
 PROBES = ("gym/probes:counter", "gym/probes:terminal", "gym/Pendulum-v1")
@@ -202,14 +203,12 @@ def test_wrong_action_shapes_and_values_are_refused(engine):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_spec_that_does_not_fit_its_environment_names_task_and_shapes(engine):
     tasks = resolve(["gym/probes:counter"])
-    wrong = dataclasses.replace(tasks, specs=(dataclasses.replace(tasks.specs[0], observation_dim=5),))
+    wrong = dataclasses.replace(tasks, specs=(dataclasses.replace(tasks.specs[0], observation=Vector(5)),))
     stepper = make_stepper(wrong, engine, goal_seed=0)
     with pytest.raises(Exception, match=r"gym/probes:counter.*observation.*\(3,\).*\(5,\)"):
         stepper.reset(0)
     stepper.close()
-    wrong = dataclasses.replace(
-        tasks, specs=(dataclasses.replace(tasks.specs[0], action_low=(0.0,), action_high=(1.0,)),)
-    )
+    wrong = dataclasses.replace(tasks, specs=(dataclasses.replace(tasks.specs[0], action=Box((0.0,), (1.0,))),))
     stepper = make_stepper(wrong, engine, goal_seed=0)
     with pytest.raises(Exception, match=r"gym/probes:counter.*action.*\(2,\).*\(1,\)"):
         stepper.reset(0)

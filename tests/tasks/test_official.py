@@ -110,8 +110,8 @@ def test_the_tables_of_both_suites():
         bounds = env.action_spec()
         if not task.startswith("lqr"):
             (spec,) = resolve([f"dmc/{task}"])
-            np.testing.assert_allclose(np.broadcast_to(bounds.minimum, bounds.shape), spec.action_low)
-            np.testing.assert_allclose(np.broadcast_to(bounds.maximum, bounds.shape), spec.action_high)
+            np.testing.assert_allclose(np.broadcast_to(bounds.minimum, bounds.shape), spec.action.low)
+            np.testing.assert_allclose(np.broadcast_to(bounds.maximum, bounds.shape), spec.action.high)
 
 
 @pytest.mark.slow

@@ -17,6 +17,8 @@ from polytask.tasks import (
     named_sets,
     resolve,
 )
+from polytask.tasks.spaces import Box, Vector
+from polytask.tasks.spec import spec_from
 from polytask.tasks.suite import ENTRY_POINTS
 from polytask.tasks.suites import suite_of
 from tests.small import command
@@ -118,8 +120,8 @@ def test_a_built_in_name_cannot_be_taken(install_suite):
 def test_a_spec_of_another_name_is_refused(install_suite):
     install_suite(
         "loops_suite",
-        "from polytask.tasks import Suite, TaskSpec\n"
-        "def spec(task, options): return TaskSpec(task, 'loops', 1, (0.0,), (1.0,), 5)\n"
+        "from polytask.tasks import Box, Suite, TaskSpec, Vector\n"
+        "def spec(task, options): return TaskSpec(task, 'loops', Vector(1), Box((0.0,), (1.0,)), 5)\n"
         "SUITE = Suite('loops', spec=spec, build=print)",
         "loops = loops_suite:SUITE",
     )
@@ -128,7 +130,7 @@ def test_a_spec_of_another_name_is_refused(install_suite):
 
 
 def test_a_task_whose_suite_is_not_installed_says_so():
-    spec = TaskSpec("loops/one", "loops", 1, (0.0,), (1.0,), 5)
+    spec = TaskSpec("loops/one", "loops", Vector(1), Box((0.0,), (1.0,)), 5)
     for wanted in (lambda: suite_of(spec), lambda: make_env(spec, 0, 0)):
         with pytest.raises(ModuleNotFoundError, match=r"loops/one.*no installed package offers.*polytask\.suites"):
             wanted()
@@ -152,12 +154,12 @@ def test_a_missing_package_of_a_suite_names_its_command():
         suite.require("loops/one")
 
 
-def test_choices_survive_json():
+def test_options_survive_json():
     import dataclasses
     import json
 
-    spec = TaskSpec("loops/one", "loops", 1, (0.0,), (1.0,), 5, choices=(("terrain", "hills"), ("depth", 3)))
-    facts = json.loads(json.dumps(dataclasses.asdict(spec)))
-    again = TaskSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()})
+    options = (("terrain", "hills"), ("depth", 3))
+    spec = TaskSpec("loops/one", "loops", Vector(1), Box((0.0,), (1.0,)), 5, options=options)
+    again = spec_from(json.loads(json.dumps(dataclasses.asdict(spec))))
     assert again == spec
     assert hash(again) == hash(spec)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from polytask.tasks import TaskOptions, UnknownTaskError, catalogue, dmc, make_env, metaworld, named_sets, resolve
+from polytask.tasks.spaces import Box, Vector
 from tests.small import command
 
 
@@ -36,7 +37,7 @@ def test_facts_of_the_suites():
     assert (run.observation_dim, run.action_dim, run.horizon, run.success) == (223, 38, 1000, "none")
     assert (run.score_range, run.goals, run.reward_version) == ((0.0, 1000.0), None, None)
     assert (catch.observation_dim, catch.action_dim) == (8, 2)
-    assert walk.action_high[:3] == (1.0, 1.1, 0.8)
+    assert walk.action.high[:3] == (1.0, 1.1, 0.8)
 
 
 def test_mt10_needs_nothing_but_envpool():
@@ -125,7 +126,7 @@ def test_the_command_suggests_groups():
 
 def test_own_environments_by_callable():
     counter, goal, endless = resolve(["gym/probes:counter", "gym/probes:Goal", "gym/probes:endless"])
-    assert (counter.observation_dim, counter.action_low, counter.action_high) == (3, (-1.0, 0.0), (1.0, 4.0))
+    assert (counter.observation, counter.action) == (Vector(3), Box((-1.0, 0.0), (1.0, 4.0)))
     assert (counter.horizon, counter.success, counter.engine) == (50, "any-step", "serial")
     assert goal.observation_dim == 7  # 3 of "state", 2x2 of "goal"
     assert endless.horizon == 4

@@ -72,7 +72,7 @@ class Policy:
         padded[:, : spec.observation_dim] = batch
         ids = np.full(len(batch), row, np.int32)
         unit = self._unit_actions(padded, ids, deterministic)[:, : spec.action_dim]
-        low, high = np.array([spec.action_low, spec.action_high], np.float32)
+        low, high = spec.bounds
         return ((high + low) / 2 + (high - low) / 2 * unit).reshape(*given.shape[:-1], spec.action_dim)
 
     def act_in_all(self, observations: Float32[np.ndarray, "tasks observation"]) -> Float32[np.ndarray, "tasks action"]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from polytask.tasks.spaces import Box
 from polytask.training.show import print_lines
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def task_table(rows: "list[tuple[str, TaskSpec]]") -> "Table":
     for label, spec in rows:
         sizes = [str(size) for size in (spec.observation_dim, spec.action_dim, spec.horizon)]
         judged = "success" if spec.success != "none" else "return"
-        chosen = [spec.goals, spec.reward_version, *(f"{name}={value}" for name, value in spec.choices)]
+        chosen = [spec.goals, spec.reward_version, *(f"{name}={value}" for name, value in spec.options)]
         variant = ", ".join(fact for fact in chosen if fact)
         table.add_row(*map(Text, (label, *sizes, judged, spec.engine, variant)))
     return table
@@ -66,7 +67,8 @@ def _alike(config: "TrainConfig[Any]", tasks: "TaskSet") -> "Table":
     for spec in tasks:
         engine = spec.engine if config.engine == "auto" else config.engine
         unbounded = (0.0,) * spec.action_dim
-        shown = dataclasses.replace(spec, name="", action_low=unbounded, action_high=unbounded, engine=engine)
+        action = Box(unbounded, unbounded) if isinstance(spec.action, Box) else spec.action
+        shown = dataclasses.replace(spec, name="", action=action, engine=engine)
         names.setdefault(shown, []).append(spec.name)
     labels = [same[0] if len(same) == 1 else f"{len(same)} tasks of {spec.suite}" for spec, same in names.items()]
     return task_table(list(zip(labels, names, strict=True)))

@@ -35,7 +35,7 @@ class EngineStepper:
         self._total = 0
         low, high = np.zeros((2, len(tasks), tasks.action_dim), np.float32)
         for row, spec in enumerate(tasks):
-            low[row, : spec.action_dim], high[row, : spec.action_dim] = spec.action_low, spec.action_high
+            low[row, : spec.action_dim], high[row, : spec.action_dim] = spec.bounds
         self._centre, self._half = (high + low) / 2, (high - low) / 2
 
     def _environment_seed(self, row: int) -> int:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from polytask.tasks.options import TaskOptions
 from polytask.tasks.registry import catalogue, make_env, named_sets, resolve
+from polytask.tasks.spaces import Box, Choices, Image, Named, Vector
 from polytask.tasks.spec import TaskSet, TaskSpec, UnknownTaskError
 from polytask.tasks.suite import EnvPoolTask, Suite
 
@@ -12,13 +13,18 @@ if TYPE_CHECKING:
     from polytask.tasks.probe import spec_of as spec_of
 
 __all__ = [
+    "Box",
+    "Choices",
     "EnvPoolTask",
+    "Image",
+    "Named",
     "OldGym",
     "Suite",
     "TaskOptions",
     "TaskSet",
     "TaskSpec",
     "UnknownTaskError",
+    "Vector",
     "catalogue",
     "make_env",
     "named_sets",

@@ -31,7 +31,7 @@ class TaskEnv(gymnasium.Wrapper):
         if actions != spec.action_dim:
             raise contract.wrong_shape(spec.name, "action", (actions,), (spec.action_dim,))
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (spec.observation_dim,), np.float32)
-        low, high = np.array([spec.action_low, spec.action_high], np.float32)
+        low, high = spec.bounds
         self.action_space = gymnasium.spaces.Box(low, high, dtype=np.float32)
 
     def _flat(self, observation: Any) -> np.ndarray:

@@ -4,6 +4,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from polytask.tasks.options import TaskOptions
+from polytask.tasks.spaces import Box, Vector
 from polytask.tasks.spec import TaskSpec
 from polytask.tasks.suite import EnvPoolTask, Suite
 
@@ -106,9 +107,8 @@ def spec(task: str, options: TaskOptions) -> TaskSpec:
     return TaskSpec(
         name=f"dmc/{task}",
         suite="dmc",
-        observation_dim=LAYOUTS[task].observation_dim,
-        action_low=tuple(low for low, _ in bounds),
-        action_high=tuple(high for _, high in bounds),
+        observation=Vector(LAYOUTS[task].observation_dim),
+        action=Box(tuple(low for low, _ in bounds), tuple(high for _, high in bounds)),
         horizon=horizon,
         discount=options.discount,
         # A reward of the suite lies between 0 and 1; LQR's is a cost without a lower end.

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from polytask.tasks.options import TaskOptions
+from polytask.tasks.spaces import Box, Vector
 from polytask.tasks.spec import TaskSpec
 from polytask.tasks.suite import EnvPoolTask, Suite
 
@@ -127,9 +128,8 @@ def spec(task: str, options: TaskOptions) -> TaskSpec:
     return TaskSpec(
         name=f"metaworld/{task}",
         suite="metaworld",
-        observation_dim=OBSERVATION_DIM,
-        action_low=(-1.0,) * ACTION_DIM,
-        action_high=(1.0,) * ACTION_DIM,
+        observation=Vector(OBSERVATION_DIM),
+        action=Box((-1.0,) * ACTION_DIM, (1.0,) * ACTION_DIM),
         horizon=options.horizon or HORIZON,
         discount=options.discount,
         success="any-step",

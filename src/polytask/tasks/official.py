@@ -97,7 +97,7 @@ class _Dmc(gymnasium.Env):
         self._env = suite.load(*dmc.split(task), task_kwargs={"random": self._random, "time_limit": float("inf")})
         self._entries = dmc.LAYOUTS[task].entries
         self.render_mode = "rgb_array" if render else None
-        low, high = np.array([spec.action_low, spec.action_high])
+        low, high = (bound.astype(np.float64) for bound in spec.bounds)
         self.action_space = gymnasium.spaces.Box(low, high, dtype=np.float64)
         size = sum(int(np.prod(entry.shape)) for entry in self._env.observation_spec().values())
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float64)

@@ -15,7 +15,7 @@ class TaskOptions:
     state) per task for the whole run. `discount` is per environment step.
 
     A new option is a field here, which makes it a flag, and its use in the `spec` of the suites that heed it; what
-    their `build` has to know of it, they put into `TaskSpec.choices`, which is saved and shown with the task.
+    their `build` has to know of it, they put into `TaskSpec.options`, which is saved and shown with the task.
     """
 
     horizon: int | None = field(None, range="[1, inf)")

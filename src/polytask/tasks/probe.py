@@ -7,6 +7,7 @@ import numpy as np
 
 from polytask.tasks import contract
 from polytask.tasks.options import TaskOptions
+from polytask.tasks.spaces import Box, Vector
 from polytask.tasks.spec import TaskSpec
 
 
@@ -70,9 +71,8 @@ def spec_of(name: str, env: Any, options: TaskOptions, horizon: int | None = Non
     return TaskSpec(
         name=name,
         suite=name.partition("/")[0],
-        observation_dim=size,
-        action_low=tuple(low.tolist()),
-        action_high=tuple(high.tolist()),
+        observation=Vector(size),
+        action=Box(tuple(low.tolist()), tuple(high.tolist())),
         horizon=horizon,
         discount=options.discount,
         success="any-step" if success else "none",

@@ -44,7 +44,7 @@ class Suite:
 
     - `spec(task, options)` gives the facts of a task, named without the prefix: a TaskSpec of the full name. What it
       reads of `options` is what the suite heeds, and it should heed `horizon` and `discount`; what `build` needs to
-      know of the others goes into `TaskSpec.choices`. `polytask.tasks.probe.spec_of` reads the facts from an
+      know of the others goes into `TaskSpec.options`. `polytask.tasks.probe.spec_of` reads the facts from an
       environment; a TaskSpec written out spares building one, and is what makes listing tasks quick.
     - `build(spec, seed, render)` gives the `gymnasium.Env` itself, in whatever process steps it: as its author made
       it, since polytask flattens observations, rescales actions and keeps the horizon. It is reset with seeds; `seed`
