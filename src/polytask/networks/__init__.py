@@ -7,7 +7,11 @@ from polytask.networks.conditioning import OneHotTasks as OneHotTasks
 from polytask.networks.conditioning import TaskEmbedding as TaskEmbedding
 from polytask.networks.conditioning import make_conditioning as make_conditioning
 from polytask.networks.critic import CriticEnsemble as CriticEnsemble
+from polytask.networks.encoder import Encoder as Encoder
+from polytask.networks.encoder import ImageFeatures as ImageFeatures
+from polytask.networks.factory import ENCODERS as ENCODERS
 from polytask.networks.factory import TRUNKS as TRUNKS
+from polytask.networks.factory import make_encoder as make_encoder
 from polytask.networks.factory import make_trunk as make_trunk
 from polytask.networks.layers import Dense as Dense
 from polytask.networks.layers import Head as Head
