@@ -8,4 +8,5 @@ import pytest
 def _probes(monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     yield
-    sys.modules.pop("probes", None)
+    for name in ("probes", "scenes"):
+        sys.modules.pop(name, None)

@@ -94,10 +94,6 @@ class _Spaces(Counter):
         self.action_space = action_space or self.action_space
 
 
-def discrete(**kwargs):
-    return _Spaces(action_space=gymnasium.spaces.Discrete(3))
-
-
 def unbounded(**kwargs):
     return _Spaces(action_space=gymnasium.spaces.Box(-np.inf, np.inf, (2,)))
 

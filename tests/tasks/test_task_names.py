@@ -91,7 +91,6 @@ def test_catalogue():
     assert len(catalogue("dmc/walker-*")) == 3
     assert len(catalogue("metaworld/mt10")) == 10
     assert [spec.name for spec in catalogue("gym/Pend*")] == ["gym/Pendulum-v1"]
-    assert catalogue("gym/CartPole-v1") == []  # discrete
     assert catalogue("no such thing") == []
 
 
@@ -136,8 +135,6 @@ def test_own_environments_by_callable():
 @pytest.mark.parametrize(
     ("name", "error", "text"),
     [
-        ("gym/probes:discrete", ValueError, "Discrete.*continuous boxes"),
-        ("gym/CartPole-v1", ValueError, "Discrete.*continuous boxes"),
         ("gym/probes:unbounded", ValueError, "unbounded actions"),
         ("gym/probes:without_horizon", ValueError, "--task.horizon"),
         ("gym/probes:broken", RuntimeError, "probes:broken.*OSError: no licence"),

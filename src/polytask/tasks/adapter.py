@@ -1,4 +1,5 @@
-"""One shape for every environment: flat float32 observations, the task's horizon, success as a number, its own seed."""
+"""One shape for every environment: its observations and actions in the task's spaces, its horizon, success as a
+number, its own seed."""
 
 from typing import Any
 
@@ -6,15 +7,19 @@ import gymnasium
 import numpy as np
 
 from polytask.tasks import contract
+from polytask.tasks.acting import check_action, native
+from polytask.tasks.observing import reader
+from polytask.tasks.spaces import Choices, Image, Named, Observation
 from polytask.tasks.spec import TaskSpec
 
 
 class TaskEnv(gymnasium.Wrapper):
     """An environment as its TaskSpec describes it.
 
-    Observations are flattened by Gymnasium's own rules (dictionaries in the order of their keys), episodes are
-    truncated at `spec.horizon`, and where the task knows success, `info["success"]` is 0.0 or 1.0 at every step. The
-    first reset uses `seed` unless it is given another one.
+    Observations are single frames of uint8 for images, a dictionary for `Named`, and else flattened by Gymnasium's own
+    rules (dictionaries in the order of their keys). Actions are within the bounds of a box, or choices counted from 0:
+    one number, or an array of several. Episodes are truncated at `spec.horizon`, and where the task knows success,
+    `info["success"]` is 0.0 or 1.0 at every step. The first reset uses `seed` unless it is given another one.
     """
 
     def __init__(self, env: Any, spec: TaskSpec, seed: int) -> None:
@@ -24,36 +29,45 @@ class TaskEnv(gymnasium.Wrapper):
         self._first_seed: int | None = seed
         self._steps = 0
         self._inner_action = env.action_space
-        size = contract.flat_size(spec.name, env.observation_space)
-        if size != spec.observation_dim:
-            raise contract.wrong_shape(spec.name, "observation", (size,), (spec.observation_dim,))
-        actions = int(np.prod(env.action_space.shape or (1,)))
-        if actions != spec.action_dim:
-            raise contract.wrong_shape(spec.name, "action", (actions,), (spec.action_dim,))
-        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (spec.observation_dim,), np.float32)
-        low, high = spec.bounds
-        self.action_space = gymnasium.spaces.Box(low, high, dtype=np.float32)
-
-    def _flat(self, observation: Any) -> np.ndarray:
-        return contract.flat(self.task.name, self.env.observation_space, observation, self.task.observation_dim)
+        self._read = reader(spec.name, env.observation_space, spec.observation)
+        check_action(spec.name, env.action_space, spec.action)
+        self.observation_space = _observations(spec.observation)
+        self.action_space = _actions(spec)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         seed = self._first_seed if seed is None else seed
         self._first_seed = None
         self._steps = 0
         observation, info = contract.reset(self.task.name, self.env, seed, options)
-        return self._flat(observation), info
+        return self._read(observation), info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        # Rescaling rounds, and an environment may insist on its bounds.
-        action = np.clip(action, self.action_space.low, self.action_space.high)  # type: ignore[attr-defined]
-        space = self._inner_action
+        space = self.action_space
+        if isinstance(space, gymnasium.spaces.Box):
+            # Rescaling rounds, and an environment may insist on its bounds.
+            action = np.clip(action, space.low, space.high)
         observation, reward, terminated, truncated, info = contract.step(
-            self.task.name, self.env, action.reshape(space.shape).astype(space.dtype)
+            self.task.name, self.env, native(self._inner_action, action)
         )
         self._steps += 1
         truncated = truncated or (self._steps >= self.task.horizon and not terminated)
         if self.task.success != "none":
             given = info.get("success", info.get("is_success", 0.0))
             info = {**info, "success": float(contract.number(self.task.name, given, "info['success']") > 0)}
-        return self._flat(observation), reward, terminated, truncated, info
+        return self._read(observation), reward, terminated, truncated, info
+
+
+def _observations(space: Observation) -> gymnasium.Space:
+    if isinstance(space, Named):
+        return gymnasium.spaces.Dict([(name, _observations(part)) for name, part in space.parts])
+    if isinstance(space, Image):
+        return gymnasium.spaces.Box(0, 255, (space.height, space.width, space.channels), np.uint8)
+    return gymnasium.spaces.Box(-np.inf, np.inf, (space.size,), np.float32)
+
+
+def _actions(spec: TaskSpec) -> gymnasium.Space:
+    if isinstance(spec.action, Choices):
+        sizes = spec.action.sizes
+        return gymnasium.spaces.Discrete(sizes[0]) if len(sizes) == 1 else gymnasium.spaces.MultiDiscrete(list(sizes))
+    low, high = spec.bounds
+    return gymnasium.spaces.Box(low, high, dtype=np.float32)

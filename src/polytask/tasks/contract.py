@@ -1,6 +1,7 @@
 """What an environment has to keep to, and what is said, by task, of one that does not."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium
@@ -22,6 +23,15 @@ def wrong_shape(task: str, what: str, got: tuple[int, ...], wanted: tuple[int, .
     )
 
 
+def unfit(task: str, space: gymnasium.Space, observation: Any, why: Exception | str) -> ValueError:
+    """The error for an observation that its space does not describe."""
+    why = why if isinstance(why, str) else f"{type(why).__name__}: {why}"
+    return ValueError(
+        f"task '{task}': its observation, a {type(observation).__name__}, does not fit its observation_space "
+        f"{space} ({why}); reset() and step() have to return what the space describes"
+    )
+
+
 def check_environment(task: str, env: Any) -> None:
     """Raises ValueError if what is to be an environment is none of Gymnasium's, or has no spaces."""
     if not isinstance(env, gymnasium.Env):
@@ -34,9 +44,20 @@ def check_environment(task: str, env: Any) -> None:
             )
 
 
+def leaves(space: gymnasium.Space) -> Iterator[gymnasium.Space]:
+    """The spaces in dictionaries and tuples at any depth; another space is its own."""
+    if isinstance(space, gymnasium.spaces.Dict | gymnasium.spaces.Tuple):
+        for part in space.values() if isinstance(space, gymnasium.spaces.Dict) else space:
+            yield from leaves(part)
+    else:
+        yield space
+
+
 def flat_size(task: str, space: gymnasium.Space) -> int:
     """The size of an observation once it is flattened; raises ValueError where that cannot be done."""
     try:
+        if any(isinstance(leaf, gymnasium.spaces.Text) for leaf in leaves(space)):
+            raise NotImplementedError("it holds text")
         return gymnasium.spaces.flatdim(space)
     except (NotImplementedError, ValueError) as error:
         raise ValueError(
@@ -54,10 +75,7 @@ def flat(task: str, space: gymnasium.Space, observation: Any, size: int) -> np.n
             raise TypeError("it is None")
         array = np.asarray(observation, np.float32).ravel()
     except (TypeError, ValueError, KeyError, IndexError, AssertionError) as error:
-        raise ValueError(
-            f"task '{task}': its observation, a {type(observation).__name__}, does not fit its observation_space "
-            f"{space} ({type(error).__name__}: {error}); reset() and step() have to return what the space describes"
-        ) from error
+        raise unfit(task, space, observation, error) from error
     if array.shape != (size,):
         raise wrong_shape(task, "observation", array.shape, (size,))
     return array
@@ -108,7 +126,7 @@ def _not_five(task: str, got: str | None) -> ValueError:
     )
 
 
-def step(task: str, env: gymnasium.Env, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+def step(task: str, env: gymnasium.Env, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
     """`env.step`; raises ValueError, which names what mends it, if it does not give Gymnasium's five values."""
     try:
         result: Any = env.step(action)

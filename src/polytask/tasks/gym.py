@@ -122,7 +122,7 @@ def catalogue(pattern: str, options: TaskOptions) -> list[TaskSpec]:
             try:
                 specs.append(spec(identifier, options))
             except (ValueError, RuntimeError, ModuleNotFoundError):
-                # Discrete, without a horizon, or in need of a package: not something to train on here.
+                # Of other spaces, without a horizon, or in need of a package: not something to train on here.
                 continue
     return specs
 

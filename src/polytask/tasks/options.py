@@ -12,7 +12,8 @@ class TaskOptions:
 
     `horizon` is in environment steps; None takes the suite's own. `goals` and `reward_version` are Meta-World's and
     change nothing elsewhere: "varying" draws a goal anew for each episode, "fixed" freezes one goal (and one initial
-    state) per task for the whole run. `discount` is per environment step.
+    state) per task for the whole run. `discount` is per environment step. `stack` frames of an image, the newest and
+    those before it, are an observation; tasks without images have none.
 
     A new option is a field here, which makes it a flag, and its use in the `spec` of the suites that heed it; what
     their `build` has to know of it, they put into `TaskSpec.options`, which is saved and shown with the task.
@@ -22,6 +23,7 @@ class TaskOptions:
     goals: Literal["varying", "fixed"] = "varying"
     reward_version: Literal["v1", "v2"] = "v2"
     discount: float = field(0.99, range="[0, 1)")
+    stack: int = field(1, range="[1, 16]")
 
     def __post_init__(self) -> None:
         check(self, "task.")

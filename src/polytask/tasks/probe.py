@@ -1,28 +1,17 @@
 """The facts of a task, read from its environment."""
 
+import dataclasses
 from typing import Any
 
 import gymnasium
 import numpy as np
 
 from polytask.tasks import contract
+from polytask.tasks.acting import action_of, native
+from polytask.tasks.observing import observation_of, reader
 from polytask.tasks.options import TaskOptions
-from polytask.tasks.spaces import Box, Vector
+from polytask.tasks.spaces import Box
 from polytask.tasks.spec import TaskSpec
-
-
-def _action_bounds(name: str, space: Any) -> tuple[np.ndarray, np.ndarray]:
-    if not isinstance(space, gymnasium.spaces.Box):
-        raise ValueError(
-            f"task '{name}' has actions {space}, but polytask's agents act in continuous boxes; wrap it in a callable "
-            "that turns a Box action into one of these, and name that: gym/<module>:<callable>"
-        )
-    if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
-        raise ValueError(
-            f"task '{name}' has unbounded actions {space}; wrap it in a callable with finite bounds "
-            "(gymnasium.wrappers.RescaleAction, ClipAction), and name that: gym/<module>:<callable>"
-        )
-    return np.ravel(space.low).astype(float), np.ravel(space.high).astype(float)
 
 
 def _own_horizon(env: Any) -> int | None:
@@ -36,13 +25,15 @@ def _own_horizon(env: Any) -> int | None:
     return None
 
 
-def _reports_success(name: str, env: Any, size: int, middle: np.ndarray) -> bool:
+def _reports_success(spec: TaskSpec, env: Any) -> bool:
     """Whether `info` holds success: found out by taking one step, since no space declares it."""
-    first, before = contract.reset(name, env, seed=0)
-    space = env.action_space
-    following, _, _, _, after = contract.step(name, env, middle.reshape(space.shape).astype(space.dtype))
+    read = reader(spec.name, env.observation_space, spec.observation)
+    action = spec.action
+    middle = np.add(action.low, action.high) / 2 if isinstance(action, Box) else np.zeros(len(action.sizes), int)
+    first, before = contract.reset(spec.name, env, seed=0)
+    following, _, _, _, after = contract.step(spec.name, env, native(env.action_space, middle))
     for observation in (first, following):
-        contract.flat(name, env.observation_space, observation, size)
+        read(observation)
     return bool({"success", "is_success"} & {*before, *after})
 
 
@@ -52,29 +43,27 @@ def spec_of(name: str, env: Any, options: TaskOptions, horizon: int | None = Non
     It is reset and takes one step, to see whether its `info` reports success. The horizon is the one of `options`, or
     `horizon`, or what the environment brings along.
 
-    Raises ValueError, saying what to do, if the actions are not a bounded box, the observations cannot be flattened, no
-    horizon is known, or the environment does not keep Gymnasium's contract.
+    Raises ValueError, saying what to do, if the actions are neither a bounded box nor choices, the observations neither
+    images nor flattened, no horizon is known, or the environment does not keep Gymnasium's contract.
     """
     contract.check_environment(name, env)
     try:
-        low, high = _action_bounds(name, env.action_space)
+        action = action_of(name, env.action_space)
         horizon = options.horizon or horizon or _own_horizon(env)
         if horizon is None:
             raise ValueError(
                 f"task '{name}' does not say how long its episodes are: wrap it in gymnasium.wrappers.TimeLimit, or "
                 "give all tasks of the run a horizon with --task.horizon"
             )
-        size = contract.flat_size(name, env.observation_space)
-        success = _reports_success(name, env, size, (low + high) / 2)
+        spec = TaskSpec(
+            name=name,
+            suite=name.partition("/")[0],
+            observation=observation_of(name, env.observation_space, options.stack),
+            action=action,
+            horizon=horizon,
+            discount=options.discount,
+            engine=engine,
+        )
+        return dataclasses.replace(spec, success="any-step") if _reports_success(spec, env) else spec
     finally:
         env.close()
-    return TaskSpec(
-        name=name,
-        suite=name.partition("/")[0],
-        observation=Vector(size),
-        action=Box(tuple(low.tolist()), tuple(high.tolist())),
-        horizon=horizon,
-        discount=options.discount,
-        success="any-step" if success else "none",
-        engine=engine,
-    )

@@ -76,7 +76,7 @@ def catalogue(pattern: str | None = None, options: TaskOptions = _DEFAULT) -> li
     """The tasks whose names match `pattern` (a shell pattern, a part of the name, or a group); None gives all.
 
     A group may be named without its suite ("mt10"). A pattern that begins with `gym/` looks through the ids that
-    Gymnasium knows, and leaves out those that cannot be built here or whose actions are not continuous.
+    Gymnasium knows, and leaves out those that cannot be built here or whose spaces are none of polytask's.
     """
     prefix, slash, _ = (pattern or "").partition("/")
     suite = find_suite(prefix) if slash else None
@@ -107,8 +107,8 @@ def build_env(spec: TaskSpec, seed: int, render: bool = False) -> "gymnasium.Env
 def make_env(spec: TaskSpec, seed: int, goal_seed: int, render: bool = False) -> "gymnasium.Env":
     """The official or Gymnasium environment of one task, as a person or a video would use it.
 
-    Its observations are a flat float32 Box of exactly `spec.observation_dim`, its actions a Box within the task's own
-    bounds, its episodes truncated at `spec.horizon`, and `info["success"]` is a float where the task knows success.
+    Its observations and actions are as `polytask.tasks.adapter.TaskEnv` says, its episodes truncated at
+    `spec.horizon`, and `info["success"]` is a float where the task knows success.
     `goal_seed` fixes the goal of a task whose goals are "fixed", the one that `make_stepper` gives it, also in EnvPool.
     With `render`, `render()` gives an RGB frame.
 

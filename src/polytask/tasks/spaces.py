@@ -87,7 +87,8 @@ def space_from(facts: Mapping[str, Any]) -> Any:
     space = _BY_FIELDS.get(frozenset(facts))
     if space is None:
         raise ValueError(f"no space of polytask has the fields {sorted(facts)}")
-    return space(**{name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()})
+    values: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in facts.items()}
+    return space(**values)
 
 
 def vectors(space: Observation) -> tuple[Vector, ...]:

@@ -47,7 +47,7 @@ class Suite:
       know of the others goes into `TaskSpec.options`. `polytask.tasks.probe.spec_of` reads the facts from an
       environment; a TaskSpec written out spares building one, and is what makes listing tasks quick.
     - `build(spec, seed, render)` gives the `gymnasium.Env` itself, in whatever process steps it: as its author made
-      it, since polytask flattens observations, rescales actions and keeps the horizon. It is reset with seeds; `seed`
+      it, since polytask reads observations, rescales actions and keeps the horizon. It is reset with seeds; `seed`
       is for what is drawn while it is built. With `render`, its `render()` has to give an RGB frame.
     - `tasks` are the names that exist, and `groups` the names that stand for several of them ("mt10"). A suite without
       a list is open: `spec` is asked about every name, and raises `UnknownTaskError` for those that it does not know;
