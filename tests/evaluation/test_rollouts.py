@@ -39,7 +39,7 @@ class Script:
     def step(self, actions):
         self.steps += 1
         self._within += 1
-        result = StepResult.zeros(2, 1)
+        result = StepResult.zeros(self.tasks)
         result.rewards[:] = self.steps
         for row in range(2):
             result.success[row] = (row, self.steps) in self._success

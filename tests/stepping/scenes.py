@@ -91,3 +91,19 @@ ACTIONS = {
     "tuple": Tuple((Discrete(2),)),
     "unbounded": Box(-np.inf, np.inf, (2,)),
 }
+
+
+class Fails(Scene):
+    """Raises at the third step of its life."""
+
+    life = 0
+
+    def step(self, action):
+        self.life += 1
+        if self.life == 3:
+            raise RuntimeError("the screen went dark")
+        return super().step(action)
+
+
+def fails(**_):
+    return Fails(pixels(8, 10, 2), length=50)

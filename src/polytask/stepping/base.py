@@ -1,11 +1,13 @@
 """The contract of stepping: what goes in, what comes out, and what happens when an environment fails."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int
 
+from polytask.tasks import padding
+from polytask.tasks.spaces import SetObservations
 from polytask.tasks.spec import TaskSet
 
 
@@ -13,13 +15,13 @@ class StepResult(NamedTuple):
     """One transition of each of T tasks, in task order, padded with zeros to the TaskSet's sizes.
 
     `observations` are what to act on next: where an episode ended, the first of the next episode. `next_observations`
-    are the true successors of the actions: where an episode ended, its last. `success` is what the simulator says at
-    this very step. `restarted` marks a task whose environment failed and was started anew: its transition is void, and
-    `observations` holds a fresh reset.
+    are the true successors of the actions: where an episode ended, its last. Images are whole stacks of frames.
+    `success` is what the simulator says at this very step. `restarted` marks a task whose environment failed and was
+    started anew: its transition is void, and `observations` holds a fresh reset.
     """
 
-    observations: Float32[np.ndarray, "tasks observations"]
-    next_observations: Float32[np.ndarray, "tasks observations"]
+    observations: SetObservations
+    next_observations: SetObservations
     rewards: Float32[np.ndarray, " tasks"]
     terminated: Bool[np.ndarray, " tasks"]
     truncated: Bool[np.ndarray, " tasks"]
@@ -27,14 +29,26 @@ class StepResult(NamedTuple):
     restarted: Bool[np.ndarray, " tasks"]
 
     @classmethod
-    def zeros(cls, tasks: int, observations: int) -> "StepResult":
+    def zeros(cls, tasks: TaskSet) -> "StepResult":
         """A result to be filled in; every step has its own, so that what was returned is never overwritten."""
+        count = len(tasks)
         return cls(
-            np.zeros((tasks, observations), np.float32),
-            np.zeros((tasks, observations), np.float32),
-            np.zeros(tasks, np.float32),
-            *(np.zeros(tasks, np.bool_) for _ in range(4)),
+            padding.zeros(tasks, count),
+            padding.zeros(tasks, count),
+            np.zeros(count, np.float32),
+            *(np.zeros(count, np.bool_) for _ in range(4)),
         )
+
+
+class Transition(NamedTuple):
+    """What one environment gives at a step: observations of one frame, and as in StepResult where an episode ends."""
+
+    observation: Any
+    next_observation: Any
+    reward: float
+    terminated: bool
+    truncated: bool
+    success: bool
 
 
 class TaskFailure(RuntimeError):
@@ -55,7 +69,7 @@ class Stepper(Protocol):
     tasks: TaskSet
     restarts: Int[np.ndarray, " tasks"]
 
-    def reset(self, seed: int) -> Float32[np.ndarray, "tasks observations"]:
+    def reset(self, seed: int) -> SetObservations:
         """Builds every environment anew from `seed` and starts an episode in each.
 
         What follows depends on the seed and the actions alone, bit for bit; the stream of a task does not depend on
@@ -64,7 +78,10 @@ class Stepper(Protocol):
         ...
 
     def send(self, actions: Float32[np.ndarray, "tasks actions"]) -> None:
-        """Starts a step. `actions` lie in [-1, 1] and are rescaled to each task's bounds; padding is ignored."""
+        """Starts a step. `actions` are rows of `TaskSet.action_width`; padding is ignored.
+
+        Continuous dimensions lie in [-1, 1] and are rescaled to each task's bounds; choices are whole numbers from 0.
+        """
         ...
 
     def recv(self) -> StepResult:
@@ -88,21 +105,21 @@ Faults = Mapping[int, str]
 class Engine(Protocol):
     """What really steps some of a TaskSet's tasks; `rows` are their positions in it.
 
-    An engine writes into its own rows and reports what failed; it decides nothing about failures.
+    An engine gives what its environments gave, and reports what failed; it decides nothing about failures.
     """
 
     rows: Sequence[int]
 
-    def start(self, seeds: Mapping[int, int], out: Float32[np.ndarray, "tasks observations"]) -> Faults:
-        """Builds the environments of the rows in `seeds` anew, and writes their first observations into `out`."""
+    def start(self, seeds: Mapping[int, int]) -> tuple[Mapping[int, Any], Faults]:
+        """Builds the environments of the rows in `seeds` anew, and gives their first observations."""
         ...
 
-    def send(self, actions: Float32[np.ndarray, "tasks actions"]) -> None:
-        """Starts a step with actions in the tasks' own units."""
+    def send(self, actions: Sequence[Any]) -> None:
+        """Starts a step with each task's action, as a TaskEnv takes it."""
         ...
 
-    def recv(self, out: StepResult) -> Faults:
-        """Ends the step and writes its rows of `out`, all but `restarted`."""
+    def recv(self) -> tuple[Mapping[int, Transition], Faults]:
+        """Ends the step of its rows."""
         ...
 
     def close(self) -> None: ...

@@ -7,9 +7,8 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
 
-from polytask.stepping.base import Faults, StepResult
+from polytask.stepping.base import Faults, Transition
 from polytask.tasks.contract import wrong_shape
 from polytask.tasks.spec import TaskSpec
 from polytask.tasks.suite import EnvPoolTask
@@ -71,8 +70,8 @@ class Pool:
         return observation
 
     def send(self, action: np.ndarray) -> None:
-        """Starts a step; what `action` holds beyond the task's own dimensions is ignored."""
-        self._pool.send(action[None, : self.spec.action_dim].astype(self._action_type))
+        """Starts a step."""
+        self._pool.send(action[None].astype(self._action_type))
 
     def recv(self) -> tuple[np.ndarray, float, bool, bool, bool]:
         """Ends the step: observation, reward, terminated, truncated, success."""
@@ -108,33 +107,28 @@ class EnvPoolEngine:
             _asked_for(spec)
         self._pools: dict[int, Pool] = {}
 
-    def start(self, seeds: Mapping[int, int], out: Float32[np.ndarray, "tasks observations"]) -> Faults:
+    def start(self, seeds: Mapping[int, int]) -> tuple[Mapping[int, Any], Faults]:
         for row, seed in seeds.items():
             if row in self._pools:
                 self._pools.pop(row).close()
             self._pools[row] = Pool(self._specs[row], seed)
-        for row in seeds:
-            out[row, : self._specs[row].observation_dim] = self._pools[row].first()
-        return {}
+        return {row: self._pools[row].first() for row in seeds}, {}
 
-    def send(self, actions: Float32[np.ndarray, "tasks actions"]) -> None:
+    def send(self, actions: Sequence[Any]) -> None:
         for row, pool in self._pools.items():
             pool.send(actions[row])
 
-    def recv(self, out: StepResult) -> Faults:
-        ended = []
+    def recv(self) -> tuple[Mapping[int, Transition], Faults]:
+        found, ended = {}, []
         for row, pool in self._pools.items():
-            size = pool.spec.observation_dim
-            out.next_observations[row, :size], out.rewards[row], terminated, truncated, out.success[row] = pool.recv()
-            out.terminated[row], out.truncated[row] = terminated, truncated
+            following, reward, terminated, truncated, success = pool.recv()
+            found[row] = Transition(following, following, reward, terminated, truncated, success)
             if terminated or truncated:
                 pool.next_episode()
                 ended.append(row)
-            else:
-                out.observations[row, :size] = out.next_observations[row, :size]
         for row in ended:
-            out.observations[row, : self._specs[row].observation_dim] = self._pools[row].first()
-        return {}
+            found[row] = found[row]._replace(observation=self._pools[row].first())
+        return found, {}
 
     def close(self) -> None:
         for pool in self._pools.values():

@@ -9,12 +9,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float32
-
 from polytask.machine import cores
-from polytask.stepping.base import Faults, StepResult
-from polytask.stepping.serial import Transition
+from polytask.stepping.base import Faults, Transition
 from polytask.tasks.spec import TaskSpec
 
 TIMEOUT = 60.0
@@ -112,35 +108,32 @@ class ProcessEngine:
         shares = [{row: tasks[row] for row in self.rows[first::count]} for first in range(count)]
         self._workers = [_Worker(share, timeout) for share in shares]
 
-    def start(self, seeds: Mapping[int, int], out: Float32[np.ndarray, "tasks observations"]) -> Faults:
+    def start(self, seeds: Mapping[int, int]) -> tuple[Mapping[int, Any], Faults]:
         asked = []
         for worker in self._workers:
             own = {row: seeds[row] for row in worker.specs if row in seeds}
             if own:
                 worker.start(own)
                 asked.append(worker)
-        faults: dict[int, str] = {}
-        for worker in asked:
-            answers, failed = worker.answers()
-            faults.update(failed)
-            for row, first in answers.items():
-                out[row, : first.size] = first
-        return faults
+        return _together(asked)
 
-    def send(self, actions: Float32[np.ndarray, "tasks actions"]) -> None:
+    def send(self, actions: Sequence[Any]) -> None:
         for worker in self._workers:
             worker.ask("step", {row: actions[row] for row in worker.specs})
 
-    def recv(self, out: StepResult) -> Faults:
-        faults: dict[int, str] = {}
-        for worker in self._workers:
-            answers, failed = worker.answers()
-            faults.update(failed)
-            transition: Transition
-            for row, transition in answers.items():
-                transition.write(out, row)
-        return faults
+    def recv(self) -> tuple[Mapping[int, Transition], Faults]:
+        return _together(self._workers)
 
     def close(self) -> None:
         for worker in self._workers:
             worker.close()
+
+
+def _together(workers: Sequence[_Worker]) -> tuple[dict[int, Any], dict[int, str]]:
+    answers: dict[int, Any] = {}
+    faults: dict[int, str] = {}
+    for worker in workers:
+        answered, failed = worker.answers()
+        answers.update(answered)
+        faults.update(failed)
+    return answers, faults

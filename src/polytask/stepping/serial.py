@@ -3,31 +3,11 @@
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-import numpy as np
-from jaxtyping import Float32
-
-from polytask.stepping.base import Faults, StepResult
+from polytask.stepping.base import Faults, Transition
 from polytask.tasks.registry import build_env
 from polytask.tasks.spec import TaskSpec
-
-
-class Transition(NamedTuple):
-    """One environment's part of a StepResult, without padding."""
-
-    observation: np.ndarray
-    next_observation: np.ndarray
-    reward: float
-    terminated: bool
-    truncated: bool
-    success: bool
-
-    def write(self, out: StepResult, row: int) -> None:
-        out.observations[row, : self.observation.size] = self.observation
-        out.next_observations[row, : self.next_observation.size] = self.next_observation
-        out.rewards[row] = self.reward
-        out.terminated[row], out.truncated[row], out.success[row] = self.terminated, self.truncated, self.success
 
 
 class LocalTask:
@@ -37,11 +17,11 @@ class LocalTask:
         self.spec = spec
         self._env = build_env(spec, seed)
 
-    def first(self) -> np.ndarray:
+    def first(self) -> Any:
         return self._env.reset()[0]
 
-    def step(self, action: np.ndarray) -> Transition:
-        following, reward, terminated, truncated, info = self._env.step(action[: self.spec.action_dim])
+    def step(self, action: Any) -> Transition:
+        following, reward, terminated, truncated, info = self._env.step(action)
         observation = self.first() if terminated or truncated else following
         return Transition(
             observation, following, float(reward), terminated, truncated, bool(info.get("success", 0.0) > 0)
@@ -67,33 +47,31 @@ class SerialEngine:
         self.rows: Sequence[int] = tuple(tasks)
         self._specs = dict(tasks)
         self._running: dict[int, LocalTask] = {}
-        self._actions: np.ndarray | None = None
+        self._actions: Sequence[Any] = ()
 
-    def start(self, seeds: Mapping[int, int], out: Float32[np.ndarray, "tasks observations"]) -> Faults:
-        faults = {}
+    def start(self, seeds: Mapping[int, int]) -> tuple[Mapping[int, Any], Faults]:
+        firsts, faults = {}, {}
         for row, seed in seeds.items():
             try:
                 if row in self._running:
                     self._running.pop(row).close()
                 task = self._running[row] = LocalTask(self._specs[row], seed)
-                first = task.first()
-                out[row, : first.size] = first
+                firsts[row] = task.first()
             except Exception as error:
                 faults[row] = describe(error)
-        return faults
+        return firsts, faults
 
-    def send(self, actions: Float32[np.ndarray, "tasks actions"]) -> None:
+    def send(self, actions: Sequence[Any]) -> None:
         self._actions = actions
 
-    def recv(self, out: StepResult) -> Faults:
-        assert self._actions is not None
-        faults = {}
+    def recv(self) -> tuple[Mapping[int, Transition], Faults]:
+        transitions, faults = {}, {}
         for row, task in self._running.items():
             try:
-                task.step(self._actions[row]).write(out, row)
+                transitions[row] = task.step(self._actions[row])
             except Exception as error:
                 faults[row] = describe(error)
-        return faults
+        return transitions, faults
 
     def close(self) -> None:
         for task in self._running.values():

@@ -5,7 +5,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from jaxtyping import Float, UInt8
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +63,11 @@ class Choices:
         """How many combinations there are."""
         return math.prod(self.sizes)
 
+    def at(self, index: Any) -> Any:
+        """The choices of a combination, int64: one, or a last axis of as many as `sizes`; `index` may have axes."""
+        chosen = np.unravel_index(np.asarray(index, np.int64), self.sizes)
+        return chosen[0] if len(chosen) == 1 else np.stack(chosen, axis=-1)
+
 
 class Observations(NamedTuple):
     """Observations of a set of tasks in which some have images: NumPy arrays, or JAX arrays inside an agent.
@@ -74,6 +80,8 @@ class Observations(NamedTuple):
     images: tuple[UInt8[Any, "*batch height width channels"], ...]
 
 
+SetObservations = Float32[np.ndarray, "_ _"] | Observations
+"""Observations of a set of tasks outside an agent: one array where no task has an image."""
 Observation = Vector | Image | Named
 Action = Box | Choices
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -114,15 +115,15 @@ class TaskSet:
     def names(self) -> tuple[str, ...]:
         return tuple(spec.name for spec in self.specs)
 
-    @property
+    @functools.cached_property
     def observation_dim(self) -> int:
         return max(spec.observation_dim for spec in self.specs)
 
-    @property
+    @functools.cached_property
     def action_dim(self) -> int:
         return max(spec.action_dim for spec in self.specs)
 
-    @property
+    @functools.cached_property
     def images(self) -> tuple[tuple[int, int, int], ...]:
         """The shapes of the images that observations hold, (height, width, channels of the whole stack).
 
@@ -137,10 +138,14 @@ class TaskSet:
 
     def places(self, row: int) -> tuple[int, ...]:
         """Where in `images` the images of a task stand, in its own order."""
-        every = sorted({place for spec in self.specs for place in _places(spec)})
-        return tuple(every.index(place) for place in _places(self.specs[row]))
+        return self._all_places[row]
 
-    @property
+    @functools.cached_property
+    def _all_places(self) -> tuple[tuple[int, ...], ...]:
+        every = sorted({place for spec in self.specs for place in _places(spec)})
+        return tuple(tuple(every.index(place) for place in _places(spec)) for spec in self.specs)
+
+    @functools.cached_property
     def choices(self) -> int:
         """The most that a task chooses among; 1 where all act continuously."""
         return max(spec.choices for spec in self.specs)
