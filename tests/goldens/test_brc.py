@@ -95,7 +95,7 @@ def computed(config, facts, state, batch, updated, recorded):
     found["actor"] = loss, optax.tree.norm(gradient)
 
     key = jax.random.key(0)
-    after, _ = brc.critic_step(config, facts, state, batch, noise, key, jnp.ones(len(facts.discount)))
+    after, *_ = brc.critic_step(config, facts, state, batch, noise, key, jnp.ones(len(facts.discount)))
     found["after"] = brc.actor_step(config, facts, after, batch, recorded["actor_step/noise"], key)
     return found
 

@@ -8,16 +8,19 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from polytask.agents import averaging
+from polytask.agents import averaging, choosing
 from polytask.agents.affinity import AffinityAverages
 from polytask.agents.averaging import PolicyAverage
 from polytask.agents.mesh import check_width, split_batches, state_shardings
+from polytask.agents.moments import Moments
+from polytask.agents.observing import Sight, encoded, normalised
 from polytask.losses import masked_tanh_normal
-from polytask.networks import GaussianActor, TaskEmbedding
+from polytask.networks import CriticEnsemble, GaussianActor, TaskEmbedding
 from polytask.replay.batch import Batch
 from polytask.tasks.relevance import relevance as weigh
+from polytask.tasks.spaces import Observations, images
 from polytask.tasks.spec import TaskSet
 
 
@@ -25,43 +28,72 @@ class TaskFacts(NamedTuple):
     """The facts of T tasks that the mathematics needs."""
 
     action_mask: Float[Array, "tasks action"]
+    choice_mask: Bool[Array, "tasks choices"]
     discount: Float[Array, " tasks"]
     target_entropy: Float[Array, " tasks"]
     relevance: Float[Array, " tasks"]
 
 
 def task_facts(
-    tasks: TaskSet, *, mask_padded_actions: bool, entropy_per_dimension: float, relevance: Sequence[str] = ()
+    tasks: TaskSet,
+    *,
+    mask_padded_actions: bool,
+    entropy_per_dimension: float,
+    choice_entropy: float = 0.0,
+    relevance: Sequence[str] = (),
 ) -> TaskFacts:
     """Facts as arrays. The target entropy is `entropy_per_dimension` times the task's action dimensions (nats).
 
-    With `mask_padded_actions=False` padded dimensions count as if they were real, as in BRC's code. `relevance` has
-    NAME=WEIGHT of tasks whose critic loss does not count 1. Raises ValueError for an unknown name or a wrong weight.
+    That of a task that chooses is `choice_entropy` times the logarithm of how many choices it has. With
+    `mask_padded_actions=False` padded dimensions count as if they were real, as in BRC's code. `relevance` has
+    NAME=WEIGHT of tasks whose critic loss does not count 1.
+
+    Raises ValueError for an unknown name or a wrong weight, and for unmasked actions where a task has none.
     """
     mask = jnp.asarray(tasks.action_mask, jnp.float32)
     if not mask_padded_actions:
+        if tasks.choices > 1:
+            raise ValueError(
+                "--agent.no-mask-padded-actions counts the largest task's action dimensions in every task, and a task "
+                "that chooses acts in none: leave it out"
+            )
         mask = jnp.ones_like(mask)
     weights = jnp.asarray(weigh(relevance, tasks.names, "--agent.relevance"))
-    return TaskFacts(mask, jnp.asarray(tasks.discounts), entropy_per_dimension * mask.sum(axis=1), weights)
+    target = entropy_per_dimension * mask.sum(axis=1)
+    if tasks.choices > 1:
+        target += choice_entropy * jnp.log(jnp.asarray([spec.choices for spec in tasks], jnp.float32))
+    return TaskFacts(mask, jnp.asarray(tasks.choice_mask), jnp.asarray(tasks.discounts), target, weights)
 
 
 def in_type_of(params: Any, tree: Any) -> Any:
-    """A tree with its floats in the type of the parameters, in which an agent computes."""
-    dtype = next(leaf.dtype for leaf in jax.tree.leaves(params) if eqx.is_inexact_array(leaf))
+    """A tree with its floats in the type of the parameters, in which an agent computes. Images stay bytes."""
+    dtype = float_type(params)
     return jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.inexact) else x, tree)
 
 
+def float_type(params: Any) -> jnp.dtype:
+    """The float type of the parameters: of the first, as all have one."""
+    return next(leaf.dtype for leaf in jax.tree.leaves(params) if eqx.is_inexact_array(leaf))
+
+
 def sample_actions(
-    actor: GaussianActor,
+    actor: GaussianActor | None,
     observations: Float[Array, "batch observation"],
     task_features: Float[Array, "batch features"],
     task_ids: Int[Array, " batch"],
     mask: Float[Array, "batch action"],
     noise: Float[Array, "batch action"],
 ) -> tuple[Float[Array, "batch action"], Float[Array, " batch"]]:
-    """Actions and their log-probabilities, given standard-normal noise."""
+    """Actions and their log-probabilities, given standard-normal noise; without an actor no task has dimensions."""
+    if actor is None:
+        return mask, mask.sum(axis=-1)
     mean, log_std = actor(observations, task_features, task_ids)
     return jax.vmap(masked_tanh_normal)(mean, log_std, noise, mask)
+
+
+def _networks(state: Any) -> Any:
+    """What has the parameters in whose type an agent computes."""
+    return state.actor, state.critic
 
 
 def polyak(online: Any, target: Any, tau: float) -> Any:
@@ -75,40 +107,58 @@ def diagnose_tasks(
     key: PRNGKeyArray,
     critic_loss: Callable[..., Float[Array, ""]],
     actor_loss: Callable[..., tuple[Float[Array, ""], tuple[Float[Array, " batch"], Float[Array, " batch"]]]],
+    dimensions: int,
 ) -> dict[str, Float[Array, " tasks"]]:
     """Losses, entropy, value and gradient norms of each task; `batches` has shape (tasks, batch, ...).
 
     `critic_loss(critic, batch, noise)` gives the loss, `actor_loss(actor, batch, noise)` the loss with each sample's
-    log-probability and value.
+    log-probability and value; `dimensions` are those of a continuous action. Without an actor its norm is left out.
     """
 
     def one(inputs: tuple[Batch, Array]) -> dict[str, Array]:
         batch, task_key = inputs
-        noise = jax.random.normal(task_key, (2, *batch.actions.shape), batch.actions.dtype)
+        noise = jax.random.normal(task_key, (2, *batch.rewards.shape, dimensions), batch.rewards.dtype)
         loss, critic_grads = jax.value_and_grad(critic_loss)(state.critic, batch, noise[0])
-        (_, (log_probs, q)), actor_grads = jax.value_and_grad(actor_loss, has_aux=True)(state.actor, batch, noise[1])
-        return {
-            "critic_loss": loss,
-            "critic_gradient_norm": optax.tree.norm(critic_grads),
-            "actor_gradient_norm": optax.tree.norm(actor_grads),
-            "entropy": -log_probs.mean(),
-            "q_mean": q.mean(),
-        }
+        norms = {"critic_gradient_norm": optax.tree.norm(critic_grads)}
+        if state.actor is None:
+            _, (log_probs, q) = actor_loss(None, batch, noise[1])
+        else:
+            grad = jax.value_and_grad(actor_loss, has_aux=True)
+            (_, (log_probs, q)), actor_grads = grad(state.actor, batch, noise[1])
+            norms["actor_gradient_norm"] = optax.tree.norm(actor_grads)
+        return {"critic_loss": loss, **norms, "entropy": -log_probs.mean(), "q_mean": q.mean()}
 
     return jax.lax.map(one, (batches, jax.random.split(key, batches.rewards.shape[0])))
 
 
-def _acting(state: Any) -> tuple[Any, Any, Any]:
-    """What acting takes of a state: the actor, the tasks' features, and the moments of observations, if it has them."""
-    return state.actor, state.critic.conditioning, getattr(state, "moments", None)
+class Acting(NamedTuple):
+    """What acting takes of a state: all but the actor and what it sees with only where tasks choose."""
+
+    actor: GaussianActor | None
+    critic: CriticEnsemble | Sight
+    moments: Moments | None
+    log_temperature: Float[Array, "*tasks"] | None = None
+    updates: Int[Array, ""] | None = None
+
+
+def acting_parts(state: Any) -> Acting:
+    """Of an agent's state."""
+    critic, moments = state.critic, getattr(state, "moments", None)
+    if critic.choices == 1:
+        return Acting(state.actor, Sight(critic.conditioning, critic.encoder), moments)
+    return Acting(
+        state.actor, critic, moments, getattr(state, "log_temperature", None), getattr(state, "updates", None)
+    )
 
 
 class Algorithm(NamedTuple):
     """What an agent's file provides: pure functions of (config, facts, ...), which `Agent` compiles.
 
-    Facts, batches and bounds come to them in the float type of the actor's parameters.
+    Facts, batches and bounds come to them in the float type of the networks' parameters.
 
     `values(config, facts, state, outputs, task_ids, return_bound)` turns the critics' outputs into raw reward units.
+    `choose(config, facts, acting, outputs, task_ids, key)` gives each row's choice; without a key the best. An agent
+    without it takes no tasks that choose, and none with images.
     """
 
     entropy_per_dimension: float
@@ -117,6 +167,7 @@ class Algorithm(NamedTuple):
     diagnose: Callable[..., Any]
     values: Callable[..., Float[Array, " batch"]]
     measure_affinity: Callable[..., AffinityAverages] | None = None
+    choose: Callable[..., Int[Array, " batch"]] | None = None
 
 
 _embedded = jax.jit(TaskEmbedding.__call__)
@@ -130,10 +181,17 @@ class Agent:
 
     def __init__(self, algorithm: Algorithm, config: Any, tasks: TaskSet, mesh: Mesh | None = None) -> None:
         self.config, self.tasks, self._algorithm, self._mesh = config, tasks, algorithm, mesh
+        if algorithm.choose is None and (tasks.choices > 1 or tasks.images):
+            odd = next(spec.name for spec in tasks if spec.choices > 1 or images(spec.observation))
+            raise ValueError(
+                f"'{config.kind}' learns from vectors and acts continuously, and '{odd}' has images or choices: take "
+                f"--agent.kind brc, which has both, or dqn, where every task chooses"
+            )
         self.facts = task_facts(
             tasks,
             mask_padded_actions=config.mask_padded_actions,
             entropy_per_dimension=algorithm.entropy_per_dimension,
+            choice_entropy=getattr(config, "choice_entropy", 0.0),
             relevance=config.relevance,
         )
         if mesh is not None:
@@ -178,10 +236,13 @@ class Agent:
             def floats(*last: int) -> jax.ShapeDtypeStruct:
                 return jax.ShapeDtypeStruct((*shape, *last), jnp.float32)
 
-            seen, acted = floats(self.tasks.observation_dim), floats(self.tasks.action_dim)
+            seen, acted = floats(self.tasks.observation_dim), floats(self.tasks.action_width)
+            if self.tasks.images:
+                pictures = (jax.ShapeDtypeStruct((*shape, *image), jnp.uint8) for image in self.tasks.images)
+                seen = Observations(seen, tuple(pictures))
             return Batch(seen, acted, floats(), floats(), seen, jax.ShapeDtypeStruct(shape, jnp.int32))
 
-        acting = (_acting(state), batch(tasks).observations, batch(tasks).task_ids, key)
+        acting = (acting_parts(state), batch(tasks).observations, batch(tasks).task_ids, key)
         return {
             "act": lambda: self._act.lower(*acting).compile(),
             "update": lambda: self._update.lower(state, batch(updates, batch_size), bound, key).compile(),
@@ -191,12 +252,15 @@ class Agent:
     def act(
         self,
         state: Any,
-        observations: Float[Any, "batch observation"],
+        observations: Float[Any, "batch observation"] | Observations,
         task_ids: Int[Any, " batch"],
         key: PRNGKeyArray | None,
     ) -> Float[Array, "batch action"]:
-        """Actions in [-1, 1], zero in masked dimensions; without a key tanh of the mean."""
-        return self._act(_acting(state), observations, task_ids, key)
+        """Rows of actions: in [-1, 1], zero in masked dimensions, and the index of a choice behind where tasks choose.
+
+        Without a key tanh of the mean, and the best choice.
+        """
+        return self._act(acting_parts(state), observations, task_ids, key)
 
     def update(
         self, state: Any, batches: Batch, return_bound: Float[Any, " tasks"], key: PRNGKeyArray
@@ -221,8 +285,8 @@ class Agent:
         """
         update = self._typed(self._algorithm.update)
 
-        def act(states: Any, observations: Array, task_ids: Array, keys: Array) -> Array:
-            return jax.vmap(self._act_now, (0, 0, None, 0))(_acting(states), observations, task_ids, keys)
+        def act(states: Any, observations: Array | Observations, task_ids: Array, keys: Array) -> Array:
+            return jax.vmap(self._act_now, (0, 0, None, 0))(acting_parts(states), observations, task_ids, keys)
 
         follow = jax.jit(jax.vmap(averaging.follow, (0, 0, None)))
         return jax.jit(jax.vmap(update), donate_argnums=0), jax.jit(act), follow
@@ -230,7 +294,7 @@ class Agent:
     def values(
         self,
         state: Any,
-        observations: Float[Any, "batch observation"],
+        observations: Float[Any, "batch observation"] | Observations,
         task_ids: Int[Any, " batch"],
         return_bound: Float[Any, " tasks"],
         key: PRNGKeyArray,
@@ -275,7 +339,8 @@ class Agent:
         """An algorithm's function of what it learns from, which it then gets in the type of its parameters."""
 
         def typed(state, batches, return_bound, *more):
-            facts, batches, return_bound = in_type_of(state.actor, (self.facts, batches, return_bound))
+            choosing.check_countable(self.tasks.choices, float_type(_networks(state)))
+            facts, batches, return_bound = in_type_of(_networks(state), (self.facts, batches, return_bound))
             return function(self.config, facts, state, batches, return_bound, *more)
 
         return typed
@@ -287,21 +352,27 @@ class Agent:
         return state, metrics
 
     def _act_now(self, acting, observations, task_ids, key):
-        actor, conditioning, moments = acting
-        observations, mask = in_type_of(actor, (observations, self.facts.action_mask[task_ids]))
-        if moments is not None:
-            observations = moments(observations, task_ids)
-        mean, log_std = actor(observations, conditioning(task_ids), task_ids)
-        noise = 0.0 if key is None else jnp.exp(log_std) * jax.random.normal(key, mean.shape, mean.dtype)
-        return jnp.tanh(mean + noise) * mask
+        actor, critic, moments, *_ = acting
+        facts, observations = in_type_of(_networks(acting), (self.facts, observations))
+        seen = encoded(critic, normalised(moments, observations, task_ids), task_ids)
+        actions = facts.action_mask[task_ids]  # without an actor no task has any dimension
+        if actor is not None:
+            mean, log_std = actor(seen, critic.conditioning(task_ids), task_ids)
+            noise = 0.0 if key is None else jnp.exp(log_std) * jax.random.normal(key, mean.shape, mean.dtype)
+            actions = jnp.tanh(mean + noise) * actions
+        if self.tasks.choices == 1:
+            return actions
+        assert self._algorithm.choose is not None
+        own_key = None if key is None else jax.random.fold_in(key, 1)
+        chosen = self._algorithm.choose(self.config, facts, acting, critic(seen, actions, task_ids), task_ids, own_key)
+        return choosing.joined(actions, chosen, self.tasks.choices)
 
     def _values_now(self, state, observations, task_ids, return_bound, key):
-        facts, observations, return_bound = in_type_of(state.actor, (self.facts, observations, return_bound))
-        actor, conditioning, moments = _acting(state)
-        features, mask = conditioning(task_ids), facts.action_mask[task_ids]
-        if moments is not None:
-            observations = moments(observations, task_ids)
+        facts, observations, return_bound = in_type_of(_networks(state), (self.facts, observations, return_bound))
+        moments = getattr(state, "moments", None)
+        seen = encoded(state.critic, normalised(moments, observations, task_ids), task_ids)
+        features, mask = state.critic.conditioning(task_ids), facts.action_mask[task_ids]
         noise = jax.random.normal(key, mask.shape, mask.dtype)
-        actions, _ = sample_actions(actor, observations, features, task_ids, mask, noise)
-        outputs = state.critic(observations, actions, task_ids)
+        actions, _ = sample_actions(state.actor, seen, features, task_ids, mask, noise)
+        outputs = state.critic(seen, actions, task_ids)
         return self._algorithm.values(self.config, facts, state, outputs, task_ids, return_bound)

@@ -60,6 +60,12 @@ class BRCConfig:
     `mask_padded_actions=False` restores the official treatment of padded action dimensions, which counts them in
     log-probability and entropy.
 
+    Of images and choices (docs/brc.md; ours, since the paper's networks for Atari are not known): `encoder` is a name
+    in `polytask.networks.ENCODERS`, with `encoder_width` features of each image and its channels times
+    `encoder_multiplier`; `film` scales and shifts the features by the task's. A task that chooses has `choice_entropy`
+    times the logarithm of its choices as target entropy. `choice_policy="epsilon-greedy"` changes only how training
+    acts, with epsilon linear from 1 to 0.05 over `epsilon_updates` gradient steps (Mnih et al. 2015 go to 0.1).
+
     What is not of BRC, and off by default: `normalise_observations` by each task's running moments (SimbaV2, arXiv
     2502.15280); a `temperature` for each task (multi-task SAC); `target_scale="tracked"`, where the target critic's
     values are read in the units in which they were learned when rewards are scaled anew (MR.Q, arXiv 2501.16142);
@@ -97,6 +103,13 @@ class BRCConfig:
     temperature: Literal["shared", "per-task"] = "shared"
     target_scale: Literal["current", "tracked"] = "current"
     n_step: int = field(1, range="[1, inf)")
+    encoder: str = "nature"
+    encoder_width: int = field(256, range="[1, inf)")
+    encoder_multiplier: float = field(1.0, range="(0, inf)")
+    film: bool = False
+    choice_entropy: float = field(0.2, range="[0, 1)")
+    choice_policy: Literal["soft", "epsilon-greedy"] = "soft"
+    epsilon_updates: int = field(20_000, range="[1, inf)")
 
     def __post_init__(self) -> None:
         check(self, "agent.")

@@ -50,7 +50,7 @@ def state_shardings(mesh: Mesh, shapes: Any, width: int) -> Any:
     def place(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
         names = [getattr(entry, "name", None) for entry in path]
         spec: list[str | None] = [None] * leaf.ndim
-        if names[0] in _SHARDED and "conditioning" not in names:
+        if names[0] in _SHARDED and not {"conditioning", "encoder"} & set(names):
             axes = [axis for axis in range(1, leaf.ndim) if leaf.shape[axis] == width]
             if axes:
                 spec[axes[-1]] = "model"

@@ -50,10 +50,17 @@ def _brc(config: BRCConfig, tasks: "TaskSet", mesh: "Mesh | None") -> "Agent":
     from polytask.agents import brc
     from polytask.agents.base import Agent
     from polytask.agents.combining import make_combiners
-    from polytask.networks import TRUNKS
+    from polytask.networks import ENCODERS, TRUNKS
 
     TRUNKS.check(config.trunk, "--agent.trunk")
-    make_combiners(config)
+    ENCODERS.check(config.encoder, "--agent.encoder")
+    combiners = make_combiners(config)
+    if combiners.actor and tasks.choices > 1:
+        choosing = next(spec.name for spec in tasks if spec.choices > 1)
+        raise ValueError(
+            f"--agent.actor-combiner {config.actor_combiner} takes an actor's gradient of each task, and '{choosing}' "
+            f"chooses without one: give it to the critic only (--agent.critic-combiner {config.actor_combiner})"
+        )
     return Agent(brc.ALGORITHM, config, tasks, mesh)
 
 

@@ -171,6 +171,7 @@ def diagnose(
         key,
         lambda critic, batch, noise: critic_loss(config, facts, critic, state, batch, noise),
         lambda actor, batch, noise: actor_loss(facts, actor, state, batch, noise),
+        facts.action_mask.shape[-1],
     )
     return {**metrics, "temperature": jnp.exp(state.log_temperature)}
 

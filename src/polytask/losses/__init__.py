@@ -4,6 +4,9 @@ from polytask.losses.categorical import categorical_td_target as categorical_td_
 from polytask.losses.categorical import cross_entropy as cross_entropy
 from polytask.losses.categorical import expected_value as expected_value
 from polytask.losses.categorical import project_categorical as project_categorical
+from polytask.losses.choice import epsilon_greedy as epsilon_greedy
+from polytask.losses.choice import greedy as greedy
+from polytask.losses.choice import soft_choice as soft_choice
 from polytask.losses.decision import hard_top_k as hard_top_k
 from polytask.losses.decision import project_simplex as project_simplex
 from polytask.losses.decision import quadratic_program as quadratic_program

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from polytask.networks.conditioning import Conditioning
+from polytask.networks.encoder import ImageFeatures
 from polytask.networks.layers import Head
 from polytask.networks.trunk import Trunk
 
@@ -31,21 +32,29 @@ class CriticMember(eqx.Module):
 
 
 class CriticEnsemble(eqx.Module):
-    """`members` holds all members stacked along a leading axis; `conditioning` is common to them."""
+    """`members` holds all members stacked along a leading axis; `conditioning` is common to them.
+
+    So is the `encoder`, where there are images: it is applied before, and what it gives is part of the observations
+    here. Where the tasks choose among `choices` the outputs are those of all of them, the first choice's first.
+    """
 
     conditioning: Conditioning
     members: CriticMember
+    encoder: ImageFeatures | None
     size: int = eqx.field(static=True)
+    choices: int = eqx.field(static=True)
 
     def __init__(
         self,
         size: int,
         conditioning: Conditioning,
         make_member: Callable[[PRNGKeyArray], CriticMember],
+        encoder: ImageFeatures | None = None,
+        choices: int = 1,
         *,
         key: PRNGKeyArray,
     ) -> None:
-        self.conditioning, self.size = conditioning, size
+        self.conditioning, self.encoder, self.size, self.choices = conditioning, encoder, size, choices
         # One after another and outside of jit: vmapped orthogonal initialisers can deadlock in XLA's small CPU pools.
         members = [make_member(k) for k in jax.random.split(key, size)]
         self.members = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)

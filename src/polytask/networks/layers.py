@@ -77,16 +77,26 @@ class Head(eqx.Module):
 
 
 class TaskHead(Head):
-    """A linear head: one for all tasks, or (`heads` > 1) one for each, chosen by the task id."""
+    """A linear head: one for all tasks, or (`heads` > 1) one for each, chosen by the task id.
+
+    With `choices` each head gives so many times the outputs, those of the first choice first.
+    """
 
     dense: Dense
     heads: int = eqx.field(static=True)
 
     def __init__(
-        self, inputs: int, outputs: int, heads: int, *, key: PRNGKeyArray, scale: float = math.sqrt(2)
+        self,
+        inputs: int,
+        outputs: int,
+        heads: int,
+        choices: int = 1,
+        *,
+        key: PRNGKeyArray,
+        scale: float = math.sqrt(2),
     ) -> None:
-        # Each head is orthogonal in itself; of one matrix over all of them the columns would come out shorter.
-        parts = [Dense(inputs, outputs, key=k, scale=scale) for k in jax.random.split(key, heads)]
+        # Each part is orthogonal in itself; of one matrix over all of them the columns would come out shorter.
+        parts = [Dense(inputs, outputs, key=k, scale=scale) for k in jax.random.split(key, heads * choices)]
         self.dense = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=-1), *parts)
         self.heads = heads
 

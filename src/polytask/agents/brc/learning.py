@@ -8,12 +8,13 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from polytask.agents.affinity import AffinityAverages, observe_part
 from polytask.agents.base import Algorithm, TaskFacts, diagnose_tasks, polyak
-from polytask.agents.brc.losses import actor_loss, critic_loss, critic_target, entropy_loss, values
+from polytask.agents.brc.losses import actor_loss, choose, critic_loss, critic_target, entropy_loss, values
 from polytask.agents.brc.scale import followed, growth_of, scaled
 from polytask.agents.brc.state import BRCState, init, make_optimisers
 from polytask.agents.combining import combined_or_mean, make_combiners, named
 from polytask.agents.config import BRCConfig
 from polytask.agents.moments import seen
+from polytask.agents.observing import encoded, vectors_of
 from polytask.losses import optimiser_step
 from polytask.networks import CriticEnsemble, GaussianActor
 from polytask.replay.batch import Batch
@@ -30,18 +31,25 @@ def critic_step(
     noise: Float[Array, "batch action"],
     key: PRNGKeyArray,
     scale: Float[Array, " tasks"],
-) -> tuple[BRCState, dict[str, Array]]:
-    """One step of the critics and of their target. `key` is for combiners that draw, `scale` that of the rewards."""
+) -> tuple[BRCState, dict[str, Array], Batch]:
+    """One step of the critics and of their target. `key` is for combiners that draw, `scale` that of the rewards.
+
+    The batch comes back with images encoded as the critics had them before the step: the actor need not again (ours).
+    """
     optimiser = make_optimisers(config).network
 
-    def loss_fn(critic: CriticEnsemble, inputs: tuple[Batch, Array]) -> tuple[Array, None]:
-        return critic_loss(config, facts, critic, *inputs), None
+    def loss_fn(critic: CriticEnsemble, inputs: tuple[Batch, Array]) -> tuple[Array, Array | None]:
+        batch, target = inputs
+        if critic.encoder is None:
+            return critic_loss(config, facts, critic, batch, target), None
+        features = encoded(critic, batch.observations, batch.task_ids)
+        return critic_loss(config, facts, critic, batch._replace(observations=features), target), features
 
     def step(critic: CriticEnsemble, gradient: CriticEnsemble) -> CriticEnsemble:
         return optimiser_step(optimiser, critic, gradient, state.critic_optimiser)[0]
 
     inputs = (batch, critic_target(config, facts, state, batch, noise, growth_of(state.target_scale, scale)))
-    loss, _, gradient, combiner, info = combined_or_mean(
+    loss, features, gradient, combiner, info = combined_or_mean(
         loss_fn,
         state.critic,
         inputs,
@@ -62,6 +70,7 @@ def critic_step(
             target_scale=followed(state.target_scale, scale, config.tau),
         ),
         {"critic_loss": loss, **named("critic", info)},
+        batch if features is None else batch._replace(observations=features),
     )
 
 
@@ -73,23 +82,32 @@ def actor_step(
     noise: Float[Array, "batch action"],
     key: PRNGKeyArray,
 ) -> tuple[BRCState, dict[str, Float[Array, ""]]]:
-    """One step of the actor, then of the temperature, then of the running entropy where it is used."""
+    """One step of the actor, then of the temperature, then of the running entropy where it is used.
+
+    Of the actor there is no step where every task chooses, as there is no actor.
+    """
     optimisers = make_optimisers(config)
 
     def step(actor: GaussianActor, gradient: GaussianActor) -> GaussianActor:
         return optimiser_step(optimisers.network, actor, gradient, state.actor_optimiser)[0]
 
-    loss, (log_probs, q), gradient, combiner, info = combined_or_mean(
-        lambda actor, inputs: actor_loss(config, facts, actor, state, *inputs),
-        state.actor,
-        (batch, noise),
-        make_combiners(config).actor,
-        state.actor_combiner,
-        key,
-        len(facts.discount),
-        step,
-    )
-    actor, actor_optimiser = optimiser_step(optimisers.network, state.actor, gradient, state.actor_optimiser)
+    metrics, stepped = {}, state
+    if state.actor is None:
+        _, (log_probs, q) = actor_loss(config, facts, None, state, batch, noise)
+    else:
+        loss, (log_probs, q), gradient, combiner, info = combined_or_mean(
+            lambda actor, inputs: actor_loss(config, facts, actor, state, *inputs),
+            state.actor,
+            (batch, noise),
+            make_combiners(config).actor,
+            state.actor_combiner,
+            key,
+            len(facts.discount),
+            step,
+        )
+        actor, optimiser = optimiser_step(optimisers.network, state.actor, gradient, state.actor_optimiser)
+        stepped = dataclasses.replace(state, actor=actor, actor_optimiser=optimiser, actor_combiner=combiner)
+        metrics = {"actor_loss": loss, **named("actor", info)}
 
     gradient = jax.grad(entropy_loss)(state.log_temperature, -log_probs, facts.target_entropy, batch.task_ids)
     log_temperature, temperature_optimiser = optimiser_step(
@@ -98,15 +116,10 @@ def actor_step(
     task_entropy = state.task_entropy
     if config.entropy_correction == "empirical":
         task_entropy = running_entropy(task_entropy, batch.task_ids, -log_probs)
-    metrics = {"actor_loss": loss, "entropy": -log_probs.mean(), "q_mean": q.mean()}
-    metrics["temperature"] = jnp.exp(log_temperature).mean()
-    metrics |= named("actor", info)
+    metrics |= {"entropy": -log_probs.mean(), "q_mean": q.mean(), "temperature": jnp.exp(log_temperature).mean()}
     return (
         dataclasses.replace(
-            state,
-            actor=actor,
-            actor_optimiser=actor_optimiser,
-            actor_combiner=combiner,
+            stepped,
             log_temperature=log_temperature,
             temperature_optimiser=temperature_optimiser,
             task_entropy=task_entropy,
@@ -137,20 +150,28 @@ def update(
     Rewards are scaled once, with the temperature at the beginning, as in the official code.
     """
     if state.moments is not None:
-        rows = batches.observations.reshape(-1, batches.observations.shape[-1])
+        rows = vectors_of(batches.observations)
+        rows = rows.reshape(-1, rows.shape[-1])
         state = dataclasses.replace(state, moments=seen(state.moments, rows, batches.task_ids.reshape(-1)))
     batches, scale = scaled(config, facts, state, batches, return_bound)
 
     def one(state: BRCState, inputs: tuple[Batch, Array]) -> tuple[BRCState, dict[str, Array]]:
         batch, step_key = inputs
-        noise = jax.random.normal(step_key, (2, *batch.actions.shape), batch.actions.dtype)
+        noise = _noise(facts, batch, step_key)
         key_critic, key_actor = jax.random.split(jax.random.fold_in(step_key, 1))
-        state, critic = critic_step(config, facts, state, batch, noise[0], key_critic, scale)
+        state, critic, batch = critic_step(config, facts, state, batch, noise[0], key_critic, scale)
+        if state.updates is not None:
+            state = dataclasses.replace(state, updates=state.updates + 1)
         state, actor = actor_step(config, facts, state, batch, noise[1], key_actor)
         return state, {**critic, **actor}
 
     state, metrics = jax.lax.scan(one, state, (batches, jax.random.split(key, batches.rewards.shape[0])))
     return state, jax.tree.map(lambda m: m[-1], metrics)
+
+
+def _noise(facts: TaskFacts, batches: Batch, key: PRNGKeyArray) -> Float[Array, "2 *batch action"]:
+    """Of the actions at the next states and at these."""
+    return jax.random.normal(key, (2, *batches.rewards.shape, facts.action_mask.shape[-1]), batches.rewards.dtype)
 
 
 def diagnose(
@@ -176,6 +197,7 @@ def diagnose(
             critic_target(config, facts, state, batch, noise, growth_of(state.target_scale, scale)),
         ),
         lambda actor, batch, noise: actor_loss(config, facts, actor, state, batch, noise),
+        facts.action_mask.shape[-1],
     )
     return {**metrics, "reward_scale": scale}
 
@@ -191,10 +213,11 @@ def measure_affinity(
 ) -> AffinityAverages:
     """What a step on each task's critic loss does to each, and the same of the actor's; `batches` as in `diagnose`.
 
-    Targets are those of the moment, and the actor's losses are under the critics of the moment.
+    Targets are those of the moment, and the actor's losses are under the critics of the moment. Of tasks that choose
+    the actor's are not measured: they have none.
     """
     batches, scale = scaled(config, facts, state, batches, return_bound)
-    noise = jax.random.normal(key, (2, *batches.actions.shape), batches.actions.dtype)
+    noise = _noise(facts, batches, key)
     growth = growth_of(state.target_scale, scale)
     targets = jax.lax.map(lambda x: critic_target(config, facts, state, x[0], x[1], growth), (batches, noise[0]))
     network = make_optimisers(config).network
@@ -206,11 +229,12 @@ def measure_affinity(
         return actor_loss(config, facts, actor, state, *datum)[0]
 
     critic = (state.critic, (batches, targets), network, state.critic_optimiser)
-    actor = (state.actor, (batches, noise[1]), network, state.actor_optimiser)
-    return {
-        "critic": observe_part("critic", averages, of_critic, *critic),
-        "actor": observe_part("actor", averages, of_actor, *actor),
-    }
+    measured = {"critic": observe_part("critic", averages, of_critic, *critic), "actor": averages["actor"]}
+    if state.actor is not None:
+        actor = (state.actor, (batches, noise[1]), network, state.actor_optimiser)
+        acts = facts.action_mask.sum(axis=-1) > 0 if state.critic.choices > 1 else None
+        measured["actor"] = observe_part("actor", averages, of_actor, *actor, among=acts)
+    return measured
 
 
-ALGORITHM = Algorithm(ENTROPY_PER_DIMENSION, init, update, diagnose, values, measure_affinity)
+ALGORITHM = Algorithm(ENTROPY_PER_DIMENSION, init, update, diagnose, values, measure_affinity, choose)

@@ -6,6 +6,7 @@ from jaxtyping import Array, Float
 from polytask.agents.base import TaskFacts
 from polytask.agents.brc.state import BRCState
 from polytask.agents.config import BRCConfig
+from polytask.agents.observing import normalised
 from polytask.replay.batch import Batch
 
 
@@ -18,7 +19,8 @@ def reward_scale(
 ) -> Float[Array, " tasks"]:
     """What a task's raw reward is multiplied by: v_max / (return_bound + lambda).
 
-    lambda is the headroom for the entropy bonus: -alpha H_target / (2 (1 - gamma)) in the code; with
+    lambda is the headroom for the entropy bonus: -alpha H_target / (2 (1 - gamma)) in the code, and all of
+    alpha H_target / (1 - gamma) in a task that chooses, whose target is positive and its bonus never below 0; with
     `entropy_correction="empirical"` alpha |H| / (1 - gamma), H the task's running entropy. (The paper writes H; the
     absolute value, ours, keeps the denominator positive once the policy's entropy is negative.) Zero while
     `return_bound` is infinite.
@@ -28,6 +30,8 @@ def reward_scale(
     temperature = jnp.exp(log_temperature)
     if config.entropy_correction == "target":
         headroom = -temperature * facts.target_entropy / (2 * (1 - facts.discount))
+        if facts.choice_mask.shape[-1] > 1:
+            headroom = jnp.maximum(headroom, -2 * headroom)
     else:
         headroom = temperature * jnp.abs(task_entropy) / (1 - facts.discount)
     # A task that has never given a reward, under a temperature near zero, must not divide by zero.
@@ -62,9 +66,8 @@ def scaled(
     """Batches of any shape with their rewards scaled and observations normalised, and each task's scale."""
     scale = reward_scale(config, facts, state.log_temperature, state.task_entropy, return_bound)
     batches = batches._replace(rewards=batches.rewards * scale[batches.task_ids])
-    if state.moments is not None:
-        batches = batches._replace(
-            observations=state.moments(batches.observations, batches.task_ids),
-            next_observations=state.moments(batches.next_observations, batches.task_ids),
-        )
+    batches = batches._replace(
+        observations=normalised(state.moments, batches.observations, batches.task_ids),
+        next_observations=normalised(state.moments, batches.next_observations, batches.task_ids),
+    )
     return batches, scale

@@ -6,20 +6,21 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from polytask.agents.combining import make_combiners
 from polytask.agents.config import BRCConfig
 from polytask.agents.moments import Moments
+from polytask.agents.observing import image_features
 from polytask.networks import CriticEnsemble, GaussianActor, TaskHead, make_conditioning, make_trunk
 from polytask.networks.critic import CriticMember
 from polytask.tasks.spec import TaskSet
 
 
 class BRCState(eqx.Module):
-    """Everything that BRC learns."""
+    """Everything that BRC learns. The encoder of images is the critics'."""
 
-    actor: GaussianActor
+    actor: GaussianActor | None  # none where every task chooses
     critic: CriticEnsemble
     target_critic: CriticEnsemble
     log_temperature: Float[Array, "*tasks"]  # one, or one for each task
@@ -31,6 +32,7 @@ class BRCState(eqx.Module):
     actor_combiner: Any = None
     moments: Moments | None = None  # of the observations, where they are normalised
     target_scale: Float[Array, " tasks"] | None = None  # in which the target critic's values stand, where it is tracked
+    updates: Int[Array, ""] | None = None  # gradient steps so far, where epsilon hangs on them
 
 
 class Optimisers(NamedTuple):
@@ -57,16 +59,21 @@ def init(config: BRCConfig, tasks: TaskSet, key: PRNGKeyArray) -> BRCState:
         config.conditioning, count, config.embedding_dim, config.embedding_norm, key=key_task
     )
     outputs = 1 if config.critic_loss == "squared-error" else config.bins
+    encoder = image_features(config, tasks, conditioning.dim, key=jax.random.fold_in(key, 1))
+    seen = observations + (encoder.width if encoder else 0)
 
     def make_member(member_key: PRNGKeyArray) -> CriticMember:
         key_trunk, key_head = jax.random.split(member_key)
-        sizes = (observations + actions, conditioning.dim, config.critic_width, config.critic_depth)
+        sizes = (seen + actions, conditioning.dim, config.critic_width, config.critic_depth)
         trunk = make_trunk(config.trunk, *sizes, key=key_trunk)
-        return CriticMember(trunk, TaskHead(trunk.width, outputs, heads, key=key_head))
+        return CriticMember(trunk, TaskHead(trunk.width, outputs, heads, tasks.choices, key=key_head))
 
-    critic = CriticEnsemble(config.ensemble, conditioning, make_member, key=key_critic)
-    sizes = (observations, conditioning.dim, config.actor_width, config.actor_depth)
-    actor = GaussianActor(make_trunk(config.trunk, *sizes, key=key_actor), actions, heads, key=key_heads)
+    critic = CriticEnsemble(config.ensemble, conditioning, make_member, encoder, tasks.choices, key=key_critic)
+    actor = None
+    if actions or tasks.choices == 1:
+        sizes = (seen, conditioning.dim, config.actor_width, config.actor_depth)
+        actor = GaussianActor(make_trunk(config.trunk, *sizes, key=key_actor), actions, heads, key=key_heads)
+    counted = tasks.choices > 1 and config.choice_policy == "epsilon-greedy"
     shape = (count,) if config.temperature == "per-task" else ()
     log_temperature = jnp.log(jnp.full(shape, config.initial_temperature, float))
     optimisers, combiners = make_optimisers(config), make_combiners(config)
@@ -83,4 +90,5 @@ def init(config: BRCConfig, tasks: TaskSet, key: PRNGKeyArray) -> BRCState:
         actor_combiner=combiners.actor and combiners.actor.init(actor, count),
         moments=Moments(count, observations) if config.normalise_observations else None,
         target_scale=jnp.zeros(count) if config.target_scale == "tracked" else None,
+        updates=jnp.int32(0) if counted else None,
     )
