@@ -6,7 +6,6 @@ from polytask.agents.base import Agent
 from polytask.agents.config import AgentConfig
 from polytask.agents.mesh import make_mesh
 from polytask.agents.registry import AGENTS
-from polytask.tasks.spaces import Box, images
 from polytask.tasks.spec import TaskSet
 
 
@@ -19,11 +18,4 @@ def make_agent(config: AgentConfig, tasks: TaskSet, mesh: str = "") -> Agent:
     Raises ValueError for a kind, a trunk or combiners that cannot serve it, for tasks that it cannot learn, and for a
     mesh that it does not fit on.
     """
-    for spec in tasks:
-        if images(spec.observation) or not isinstance(spec.action, Box):
-            what = "images" if images(spec.observation) else "discrete actions"
-            raise ValueError(
-                f"task '{spec.name}' has {what}, which {config.kind} does not learn: its agents take vectors and act "
-                "in boxes; leave the task out"
-            )
     return AGENTS[config.kind].make(config, tasks, make_mesh(mesh))

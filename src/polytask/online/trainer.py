@@ -345,6 +345,11 @@ class OnlineTrainer:
 def prepare(config: TrainConfig[Any], run: Path) -> tuple[TaskSet, Agent]:
     """The tasks and the agent, or the error that says why the run cannot be."""
     tasks = resolve(config.tasks, config.task)
+    if tasks.images or tasks.choices > 1:
+        raise ValueError(
+            f"{', '.join(tasks.names)}: the replay of a training holds vectors and continuous actions; leave tasks "
+            f"with images and with discrete actions out"
+        )
     config.check_horizon(tasks)
     config.check_sampling()
     check_memory(config, tasks, run)
