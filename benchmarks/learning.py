@@ -1,12 +1,13 @@
 """What makes small agents learn: variants of `polytask train`, side by side. Prints a table for docs/results.md.
 
-    python benchmarks/learning.py train runs/learning mt10 --variants plain small held --seeds 0 1 2 --jobs 2
+    python benchmarks/learning.py train runs/learning mt10 --variants cpu one-step held --seeds 0 1 2 --jobs 2
     python benchmarks/learning.py table runs/learning mt10
 
-A variant is a name in `VARIANTS` and the flags that it stands for. A run that has ended is not trained again, and one
-that was stopped goes on, so a series can be added to at any time. Each run has one core to itself: with more threads
-than free cores XLA waits for itself, and a step takes several times as long. The table has the mean score over the
-tasks at each evaluation, for each variant as the mean over its seeds with the lowest and highest of them.
+A variant is a name in `VARIANTS` and the flags that it stands for, beside preset cpu or in its place. A run that has
+ended is not trained again, and one that was stopped goes on, so a series can be added to at any time. Each run has one
+core to itself: with more threads than free cores XLA waits for itself, and a step takes several times as long. The
+table has the mean score over the tasks at each evaluation, for each variant as the mean over its seeds with the lowest
+and highest of them.
 """
 
 import argparse
@@ -23,32 +24,29 @@ from rich.table import Table
 
 from polytask.runs import RunFolder
 
-WIDTH_128 = ["--agent.critic-width", "128", "--agent.actor-width", "128"]
 DMC = [f"dmc/{name}" for name in ("cartpole-swingup", "cheetah-run", "walker-walk", "finger-spin", "reacher-easy")]
 TASKS = {
     "mt10": ["metaworld/mt10"],
-    "hard": [f"metaworld/{name}-v3" for name in ("push", "pick-place", "peg-insert-side", "drawer-open")],
-    "drawer": ["metaworld/drawer-open-v3", *WIDTH_128, "--agent.batch-size", "64", "--task.discount", "0.97"],
-    "walker": ["dmc/walker-walk", *WIDTH_128, "--agent.batch-size", "128", "--agent.updates-per-step", "1"],
-    "dmc5": [*DMC, *WIDTH_128],
+    "hard": [f"metaworld/{name}-v3" for name in ("push", "pick-place", "peg-insert-side")],
+    "drawer": ["metaworld/drawer-open-v3", "--agent.batch-size", "64"],
+    "walker": ["dmc/walker-walk", "--agent.batch-size", "128"],
+    "dmc5": DMC,
 }
-
-FAST = "--agent.learning-rate 1e-3 --agent.tau 0.02 --agent.initial-temperature 0.01"
-SMALL = f"{FAST} --agent.ensemble 1 --agent.updates-per-step 1"
-ALL = f"{SMALL} --agent.normalise-observations --agent.temperature per-task --agent.target-scale tracked"
 VARIANTS = {
-    "plain": "",
-    "fast": FAST,
-    "small": SMALL,
-    "short": f"{SMALL} --task.discount 0.97",
-    "normalised": f"{SMALL} --agent.normalise-observations",
-    "temperatures": f"{SMALL} --agent.temperature per-task",
-    "tracked": f"{SMALL} --agent.target-scale tracked",
-    "three-step": f"{SMALL} --agent.n-step 3",
-    "held": f"{SMALL} --exploration held",
-    "unsolved": f"{SMALL} --task-sampling unsolved",
-    "all": ALL,
-    "all-held": f"{ALL} --exploration held",
+    "cpu": "",
+    "official": "--preset paper --agent.critic-width 256 --agent.batch-size 256 --policy-average 1000",
+    "one-step": "--agent.n-step 1",
+    "five-step": "--agent.n-step 5",
+    "one-temperature": "--agent.temperature shared",
+    "raw-observations": "--agent.no-normalise-observations",
+    "current-scale": "--agent.target-scale current",
+    "uniform": "--task-sampling uniform",
+    "held": "--exploration held",
+    "two-critics": "--agent.ensemble 2",
+    "width-64": "--agent.critic-width 64 --agent.actor-width 64",
+    "width-256": "--agent.critic-width 256 --agent.actor-width 256",
+    "half-batch": "--agent.batch-size 128",
+    "double-batch": "--agent.batch-size 512",
 }
 
 
@@ -64,7 +62,7 @@ def train(folder: Path, tasks: str, variants: list[str], seeds: list[int], steps
         seed, variant = cell
         run = folder / tasks / f"{variant}-{seed}"
         run.parent.mkdir(parents=True, exist_ok=True)
-        flags = [*TASKS[tasks], *VARIANTS[variant].split(), "--seed", str(seed), "--steps", str(steps)]
+        flags = [*VARIANTS[variant].split(), *TASKS[tasks], "--seed", str(seed), "--steps", str(steps)]
         core = cores.get()
         with (run.parent / f"{run.name}.log").open("a") as log:
             command = ["taskset", "-c", str(core), *polytask, "train", *flags, "--run", str(run)]
@@ -109,9 +107,9 @@ def main() -> int:
         command.add_argument("folder", type=Path, help="where the runs lie")
         command.add_argument("tasks", choices=TASKS)
         if name == "train":
-            command.add_argument("--variants", nargs="+", choices=VARIANTS, default=["small"])
+            command.add_argument("--variants", nargs="+", choices=VARIANTS, default=["cpu"])
             command.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-            command.add_argument("--steps", type=int, default=60_000)
+            command.add_argument("--steps", type=int, default=100_000)
             command.add_argument("--jobs", type=int, default=1, help="runs at once, each on a core of its own")
     asked = parser.parse_args()
     if asked.command == "table":

@@ -16,6 +16,8 @@ import pytest
 import polytask
 from polytask.agents.config import BRCConfig, SACConfig
 from polytask.cli import COMMANDS
+from polytask.online.config import SMALL
+from polytask.tasks.options import TaskOptions
 from polytask.tasks.registry import resolve
 from polytask.training import kinds
 from polytask.training.config import content_of
@@ -132,18 +134,19 @@ def test_without_a_task_a_first_look():
     config, run = asked("--seed", "3")
     assert set(config.tasks) < set(resolve(["metaworld/mt10"]).names)
     assert config.steps < 20_000
-    assert config.agent == BRCConfig(critic_width=128)
+    assert config.agent == BRCConfig(**SMALL)
     assert run.name.endswith("window-close-v3-brc-quick-seed3")
 
 
 def test_with_a_task_the_preset_is_cpu():
     config, run = asked("dmc/cheetah-run", "gym/my.module:make", "--run=here")
-    assert (config.agent, config.steps, str(run)) == (BRCConfig(), 100_000, "here")
+    assert (config.agent, config.steps, str(run)) == (BRCConfig(**SMALL), 100_000, "here")
+    assert (config.task.discount, config.task_sampling) == ("by-horizon", "unsolved")
 
 
 def test_the_baseline_has_fields_of_its_own():
     config, run = asked("metaworld/mt10", "--agent.kind", "sac", "--agent.width", "64")
-    assert config.agent == SACConfig(width=64)
+    assert (config.agent, config.task, config.task_sampling) == (SACConfig(width=64), TaskOptions(), "uniform")
     assert str(run) == "runs/metaworld-mt10-sac-seed0"
 
 
@@ -151,7 +154,7 @@ def test_a_task_weighted_critic_takes_weights_and_finds_them_again():
     weights = ("metaworld/reach-v3=2", "metaworld/push-v3=0.5")
     flags = ["--agent.critic-loss", "task-weighted", "--agent.relevance", *weights]
     config = asked("metaworld/mt10", *flags)[0]
-    assert config.agent == BRCConfig(critic_loss="task-weighted", relevance=weights)
+    assert config.agent == BRCConfig(**SMALL, critic_loss="task-weighted", relevance=weights)
     content = json.loads(json.dumps(content_of("online", config, {"specs": []})))
     assert kinds.config_of(content) == config
     code, _, err = command("train", "metaworld/mt10", "--agent.relevance", weights[0])
@@ -178,6 +181,7 @@ def test_one_flag_sets_both_combiners_and_names_the_folder():
     for flags in (["--combine", "pcgrad"], ["--combine=pcgrad"]):
         config, run = asked(*flags, "metaworld/mt10", "--seed", "1")
         assert (config.agent.critic_combiner, config.agent.actor_combiner) == ("pcgrad", "pcgrad")
+        assert config.task_sampling == "uniform"
         assert str(run) == "runs/metaworld-mt10-brc-pcgrad-seed1"
     run = asked("metaworld/mt10", "--combine", "cagrad:c=0.4")[1]
     assert str(run) == "runs/metaworld-mt10-brc-cagrad-c=0.4-seed0"

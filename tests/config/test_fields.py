@@ -54,6 +54,7 @@ class Outer:
     names: tuple[str, ...] = field((), resumable=True, compared=False)
     rate: float = field(0.5, range="(0, 1)")
     word: Literal["a", "b"] = "a"
+    either: float | Literal["free"] = field(1.0, range="[0, inf)")
 
 
 @pytest.mark.parametrize(("kind", "name", "value"), CANNOT_BE)
@@ -84,6 +85,11 @@ def test_a_word_that_is_no_choice_is_refused():
     check(Outer(word="b"))
     with pytest.raises(ValueError, match="--word is one of a, b, not 'c'"):
         check(Outer(word="c"))  # pyright: ignore[reportArgumentType]
+    check(Outer(either="free"))
+    with pytest.raises(ValueError, match="--either is a number, or one of free, not 'long'"):
+        check(Outer(either="long"))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="--either must be at least 0"):
+        check(Outer(either=-1.0))
 
 
 def test_what_is_missing_is_filled_in_at_every_depth_as_it_was_before():

@@ -186,3 +186,10 @@ def test_naming_tasks_is_cheap():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("horizon", "discount"), [(10, 0.95), (200, 0.97), (600, 0.99), (5_000, 0.99)])
+def test_a_discount_by_the_horizon_looks_a_sixth_of_an_episode_ahead(horizon, discount):
+    options = TaskOptions(discount="by-horizon", horizon=horizon)
+    for task in ("metaworld/reach-v3", "dmc/cheetah-run", "gym/Pendulum-v1"):
+        assert resolve([task], options).specs[0].discount == pytest.approx(discount)

@@ -28,9 +28,10 @@ Rates = dict[int, list[tuple[Float[np.ndarray, " periods"], float]]]
 
 def configuration(full: bool, width: int, seed: int) -> "TrainConfig[Any]":
     """The training of one width and seed: all else is the same."""
-    from polytask.online.config import preset
+    from polytask.agents.config import BRCConfig
+    from polytask.online.config import TrainConfig
 
-    config = preset("cpu")
+    config = TrainConfig(("metaworld/mt10",), BRCConfig())
     config = dataclasses.replace(config, seed=seed, eval_every=0, tensorboard=False)
     if not full:
         return dataclasses.replace(small(config, width), affinity_every=10)

@@ -34,9 +34,10 @@ SEEDS, GROUPS, LAST = range(3), 3, 3  # LAST: evaluations whose mean counts
 
 def configuration(full: bool, arm: str, seed: int) -> "TrainConfig[Any]":
     """The training of one arm and seed: arms differ in their groups and their combiner only."""
-    from polytask.online.config import preset
+    from polytask.agents.config import BRCConfig
+    from polytask.online.config import TrainConfig
 
-    config = preset("cpu")
+    config = TrainConfig(("metaworld/mt10",), BRCConfig())
     agent = dataclasses.replace(config.agent, **SIZES)
     if arm == "pcgrad":
         agent = dataclasses.replace(agent, critic_combiner="pcgrad", actor_combiner="pcgrad")

@@ -47,9 +47,11 @@ def check(config: Any, prefix: str = "") -> None:
     hints = get_type_hints(type(config))
     for one in dataclasses.fields(config):
         value, flag = getattr(config, one.name), f"--{prefix}{one.name}".replace("_", "-")
-        choices = get_args(hints[one.name]) if get_origin(hints[one.name]) is Literal else ()
-        if choices and value not in choices:
-            raise ValueError(f"{flag} is one of {', '.join(map(str, choices))}, not {value!r}")
+        hint = hints[one.name]
+        choices = [word for part in (hint, *get_args(hint)) if get_origin(part) is Literal for word in get_args(part)]
+        if isinstance(value, str) and choices and value not in choices:
+            number = "" if get_origin(hint) is Literal else "a number, or "
+            raise ValueError(f"{flag} is {number}one of {', '.join(map(str, choices))}, not {value!r}")
         limits = one.metadata.get("range", "")
         for number in value if isinstance(value, tuple) else (value,):
             if limits and isinstance(number, int | float) and not _within(number, limits):

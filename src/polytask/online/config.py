@@ -76,28 +76,44 @@ class TrainConfig(RunConfig, Generic[AgentT]):
             )
 
 
+SMALL: Mapping[str, Any] = {
+    "critic_width": 128,
+    "actor_width": 128,
+    "ensemble": 1,
+    "updates_per_step": 1,
+    "learning_rate": 1e-3,
+    "tau": 0.02,
+    "initial_temperature": 0.01,
+    "n_step": 3,
+    "temperature": "per-task",
+    "target_scale": "tracked",
+    "normalise_observations": True,
+}
+"""What BRC needs to learn in an hour on two cores, found with networks of this size: docs/results.md."""
+
+
 def preset(name: Preset, kind: str = "brc") -> TrainConfig[Any]:
     """The configuration of a preset, with an agent of `kind`.
 
-    "cpu" learns MT10 on two cores in about an hour and is TrainConfig's defaults, "paper" has the sizes of the official
-    code and evaluates the last weights as that does, "quick" is a first look of about ten minutes at three of its
-    tasks. Agents other than BRC have one size.
+    "cpu" is BRC for an hour on two cores, "paper" has the sizes and constants of the official code and evaluates the
+    last weights as that does, "quick" is a first look of some minutes at three tasks. Agents other than BRC have one
+    size.
     """
-    sizes: dict[Preset, dict[str, Any]] = {
-        "cpu": {},
-        "paper": {"critic_width": 4096, "batch_size": 1024},
-        "quick": {"critic_width": 128},
-    }
-    agent = agent_config(kind, **{size: value for size, value in sizes[name].items() if kind == BRCConfig.kind})
-    if name == "quick":
-        return TrainConfig(
-            tasks=FIRST_LOOK,
-            agent=agent,
-            steps=15_000,
-            warmup_steps=2_000,
-            eval_every=2_500,
-            checkpoint_every=5_000,
-            log_every=500,
-        )
-    config = TrainConfig(("metaworld/mt10",), agent)
-    return dataclasses.replace(config, policy_average=0) if name == "paper" else config
+    if kind != BRCConfig.kind:
+        config = TrainConfig(("metaworld/mt10",), agent_config(kind))
+    elif name == "paper":
+        return TrainConfig(("metaworld/mt10",), BRCConfig(critic_width=4096, batch_size=1024), policy_average=0)
+    else:
+        task, agent = TaskOptions(discount="by-horizon"), BRCConfig(**SMALL)
+        config = TrainConfig(("metaworld/mt10",), agent, task=task, task_sampling="unsolved")
+    if name != "quick":
+        return config
+    return dataclasses.replace(
+        config,
+        tasks=FIRST_LOOK,
+        steps=15_000,
+        warmup_steps=2_000,
+        eval_every=2_500,
+        checkpoint_every=5_000,
+        log_every=500,
+    )

@@ -82,10 +82,14 @@ def _folder(config: TrainConfig[Any]) -> str:
 
 
 def _in_full(arguments: list[str]) -> list[str]:
-    """The shorthand --combine NAME as what it stands for."""
+    """The shorthand --combine NAME as what it stands for; where gradients are combined, tasks are drawn alike."""
     name = value_of(arguments, "--combine", "")
-    both = ["--agent.critic-combiner", name, "--agent.actor-combiner", name]
-    return [*without(arguments, "--combine"), *both] if name else arguments
+    parts = ("--agent.critic-combiner", "--agent.actor-combiner")
+    if name:
+        arguments = [*without(arguments, "--combine"), *(word for part in parts for word in (part, name))]
+    combines = any(value_of(arguments, part, "none") != "none" for part in parts)
+    sampled = value_of(arguments, "--task-sampling", "")
+    return [*arguments, "--task-sampling", "uniform"] if combines and not sampled else arguments
 
 
 def _full_name(argument: str) -> str:

@@ -110,7 +110,7 @@ def spec(task: str, options: TaskOptions) -> TaskSpec:
         observation=Vector(LAYOUTS[task].observation_dim),
         action=Box(tuple(low for low, _ in bounds), tuple(high for _, high in bounds)),
         horizon=horizon,
-        discount=options.discount,
+        discount=options.discount_over(horizon),
         # A reward of the suite lies between 0 and 1; LQR's is a cost without a lower end.
         score_range=None if task.startswith("lqr") else (0.0, float(horizon)),
         engine="process" if task in OFFICIAL_ONLY else "envpool",

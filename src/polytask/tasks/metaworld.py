@@ -125,13 +125,14 @@ def spec(task: str, options: TaskOptions) -> TaskSpec:
     """The facts of `metaworld/<task>`; needs no simulator."""
     # EnvPool implements the v2 rewards alone.
     official = task in OFFICIAL_ONLY or options.reward_version == "v1"
+    horizon = options.horizon or HORIZON
     return TaskSpec(
         name=f"metaworld/{task}",
         suite="metaworld",
         observation=Vector(OBSERVATION_DIM),
         action=Box((-1.0,) * ACTION_DIM, (1.0,) * ACTION_DIM),
-        horizon=options.horizon or HORIZON,
-        discount=options.discount,
+        horizon=horizon,
+        discount=options.discount_over(horizon),
         success="any-step",
         reward_version=options.reward_version,
         goals=options.goals,

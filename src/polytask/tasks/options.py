@@ -12,8 +12,9 @@ class TaskOptions:
 
     `horizon` is in environment steps; None takes the suite's own. `goals` and `reward_version` are Meta-World's and
     change nothing elsewhere: "varying" draws a goal anew for each episode, "fixed" freezes one goal (and one initial
-    state) per task for the whole run. `discount` is per environment step. `stack` frames of an image, the newest and
-    those before it, are an observation; tasks without images have none.
+    state) per task for the whole run. `discount` is per environment step; "by-horizon" looks a sixth of an episode
+    ahead, 1 - 6 / horizon, but is at least 0.95 and at most 0.99 (TD-MPC2, arXiv 2310.16828, looks a fifth ahead).
+    `stack` frames of an image, the newest and those before it, are an observation; tasks without images have none.
 
     A new option is a field here, which makes it a flag, and its use in the `spec` of the suites that heed it; what
     their `build` has to know of it, they put into `TaskSpec.options`, which is saved and shown with the task.
@@ -22,8 +23,12 @@ class TaskOptions:
     horizon: int | None = field(None, range="[1, inf)")
     goals: Literal["varying", "fixed"] = "varying"
     reward_version: Literal["v1", "v2"] = "v2"
-    discount: float = field(0.99, range="[0, 1)")
+    discount: float | Literal["by-horizon"] = field(0.99, range="[0, 1)")
     stack: int = field(1, range="[1, 16]")
 
     def __post_init__(self) -> None:
         check(self, "task.")
+
+    def discount_over(self, horizon: int) -> float:
+        """The discount of a task whose episodes have `horizon` steps."""
+        return min(max(1 - 6 / horizon, 0.95), 0.99) if isinstance(self.discount, str) else self.discount

@@ -61,7 +61,7 @@ def spec_of(name: str, env: Any, options: TaskOptions, horizon: int | None = Non
             observation=observation_of(name, env.observation_space, options.stack),
             action=action,
             horizon=horizon,
-            discount=options.discount,
+            discount=options.discount_over(horizon),
             engine=engine,
         )
         return dataclasses.replace(spec, success="any-step") if _reports_success(spec, env) else spec
