@@ -6,7 +6,7 @@ import json
 import jax
 import pytest
 
-from polytask.agents.config import AgentConfig, BRCConfig, SACConfig
+from polytask.agents.config import AgentConfig, BRCConfig, DQNConfig, SACConfig
 from polytask.agents.factory import make_agent
 from polytask.agents.registry import AGENTS, agent_config
 from polytask.training.config import content_of
@@ -41,8 +41,8 @@ def toy(install):
 
 
 def test_the_built_in_kinds_have_their_configurations():
-    assert AGENTS.names() == ("brc", "sac")
-    for kind, config in (("brc", BRCConfig), ("sac", SACConfig)):
+    assert AGENTS.names() == ("brc", "sac", "dqn")
+    for kind, config in (("brc", BRCConfig), ("sac", SACConfig), ("dqn", DQNConfig)):
         assert type(agent_config(kind)) is config
         assert isinstance(agent_config(kind), AgentConfig)
 
@@ -56,7 +56,7 @@ def test_another_package_s_agent_has_its_own_configuration_everywhere(toy):
     assert make_agent(again.agent, TASKS).config.spice == 5
     with pytest.raises(ValueError, match="too much"):
         make_agent(dataclasses.replace(again.agent, spice=10), TASKS)
-    assert AGENTS.names() == ("brc", "sac", "toy")
+    assert AGENTS.names() == ("brc", "sac", "dqn", "toy")
 
 
 @pytest.mark.slow
@@ -94,7 +94,7 @@ def test_a_broken_package_is_named_and_does_not_stand_in_the_way(install, source
 def test_a_built_in_kind_cannot_be_taken(install):
     install("toy_agent", TOY, "polytask.agents", "sac = toy_agent:TOY")
     assert type(agent_config("sac")) is SACConfig
-    assert AGENTS.names() == ("brc", "sac")
+    assert AGENTS.names() == ("brc", "sac", "dqn")
 
 
 WIDE = """

@@ -6,7 +6,7 @@ from typing import Literal, get_args, get_type_hints
 
 import pytest
 
-from polytask.agents.config import BRCConfig, SACConfig
+from polytask.agents.config import BRCConfig, DQNConfig, SACConfig
 from polytask.config.fields import check, field, from_json, helps, not_compared, ranges, resumable
 from polytask.decisions.config import DecisionConfig
 from polytask.online.config import TrainConfig
@@ -17,6 +17,7 @@ from polytask.tasks.options import TaskOptions
 CONFIGS = (
     BRCConfig,
     SACConfig,
+    DQNConfig,
     DecisionConfig,
     TrainConfig,
     SupervisedTrainConfig,

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from polytask.agents.config import BRCConfig
+from polytask.agents.config import BRCConfig, DQNConfig
 from polytask.agents.factory import make_agent
 from polytask.replay.batch import Batch
 from polytask.tasks.spaces import Box, Choices, Image, Observations, Vector
@@ -115,7 +115,12 @@ def acts(agent, state, seen, task: int = 0, key=None):
     return np.asarray(agent.act(state, rows, np.full(len(seen), task, np.int32), key))
 
 
-AGENTS = {"brc": BRC}
+DQN = DQNConfig(width=16, depth=1, learning_rate=3e-3, tau=0.05, encoder_width=16, encoder_multiplier=0.5)
+AGENTS = {
+    "brc": BRC,
+    "dqn": DQN,
+    "c51": dataclasses.replace(DQN, critic_loss="cross-entropy", v_max=2.0, target_every=20),
+}
 
 
 @pytest.mark.parametrize("kind", AGENTS)

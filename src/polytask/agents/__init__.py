@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from polytask.agents.base import Algorithm as Algorithm
     from polytask.agents.base import TaskFacts as TaskFacts
     from polytask.agents.config import BRCConfig as BRCConfig
+    from polytask.agents.config import DQNConfig as DQNConfig
     from polytask.agents.config import SACConfig as SACConfig
     from polytask.agents.factory import make_agent as make_agent
     from polytask.agents.registry import AGENTS as AGENTS
@@ -22,6 +23,7 @@ _HOME = {
     "Algorithm": "base",
     "TaskFacts": "base",
     "BRCConfig": "config",
+    "DQNConfig": "config",
     "SACConfig": "config",
     "make_agent": "factory",
     "AGENTS": "registry",

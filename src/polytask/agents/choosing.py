@@ -3,6 +3,13 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+EPSILON = 0.05  # what remains of chance in an epsilon-greedy choice
+
+
+def epsilon_after(updates: Int[Array, ""], over: int, dtype: jnp.dtype) -> Float[Array, ""]:
+    """Linear from 1 to EPSILON over so many updates, and EPSILON from then on."""
+    return (1 - (1 - EPSILON) * jnp.minimum(updates / over, 1)).astype(dtype)
+
 
 def split(
     actions: Float[Array, "*batch width"], dimensions: int

@@ -160,3 +160,59 @@ class SACConfig:
     def combines(self) -> bool:
         """Never: the baseline learns from the sum of the tasks' losses."""
         return False
+
+
+@dataclasses.dataclass(frozen=True)
+class DQNConfig:
+    """Hyperparameters of the baseline for tasks that choose. Widths in units, rates per gradient step.
+
+    `trunk` and `encoder` are names in `polytask.networks.TRUNKS` and `ENCODERS`. `critic_loss="cross-entropy"` is C51,
+    with `bins` values in +-`v_max`. The target follows by `tau`, or is copied every `target_every` steps unless that is
+    0. Epsilon goes from 1 to 0.05 over `epsilon_updates` gradient steps.
+    """
+
+    kind: Literal["dqn"] = "dqn"
+    trunk: str = "mlp"
+    width: int = field(256, range="[1, inf)")
+    depth: int = field(2, range="[0, inf)")
+    encoder: str = "nature"
+    encoder_width: int = field(256, range="[1, inf)")
+    encoder_multiplier: float = field(1.0, range="(0, inf)")
+    critic_loss: Literal["huber", "cross-entropy"] = "huber"
+    bins: int = field(51, range="[2, inf)")
+    v_max: float = field(10.0, range="(0, inf)")
+    batch_size: int = field(256, range="[1, inf)")
+    updates_per_step: int = field(2, range="[1, inf)")
+    learning_rate: float = field(3e-4, range="(0, 1]")
+    reward_multiplier: float = field(1.0, range="(0, inf)")
+    tau: float = field(0.005, range="(0, 1]")
+    target_every: int = field(0, range="[0, inf)")
+    epsilon_updates: int = field(20_000, range="[1, inf)")
+
+    def __post_init__(self) -> None:
+        check(self, "agent.")
+
+    @property
+    def mask_padded_actions(self) -> bool:
+        """Always: nothing acts continuously."""
+        return True
+
+    @property
+    def film(self) -> bool:
+        """Never: tasks are told apart by their heads."""
+        return False
+
+    @property
+    def critic_width(self) -> int:
+        """The network's width, as BRCConfig names it."""
+        return self.width
+
+    @property
+    def relevance(self) -> tuple[str, ...]:
+        """Never given: every task counts the same."""
+        return ()
+
+    @property
+    def combines(self) -> bool:
+        """Never: the baseline learns from the sum of the tasks' losses."""
+        return False

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from polytask.agents.config import BRCConfig
+from polytask.agents.config import BRCConfig, DQNConfig
 from polytask.agents.moments import Moments
 from polytask.networks import CriticEnsemble, ImageFeatures, make_encoder
 from polytask.networks.conditioning import Conditioning
@@ -21,7 +21,9 @@ class Sight(NamedTuple):
     encoder: ImageFeatures | None
 
 
-def image_features(config: BRCConfig, tasks: TaskSet, task_features: int, *, key: PRNGKeyArray) -> ImageFeatures | None:
+def image_features(
+    config: BRCConfig | DQNConfig, tasks: TaskSet, task_features: int, *, key: PRNGKeyArray
+) -> ImageFeatures | None:
     """Fresh encoders of the places that the tasks have images at; None where they have none."""
     if not tasks.images:
         return None

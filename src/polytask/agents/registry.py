@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from polytask.agents.config import BRCConfig, SACConfig
+from polytask.agents.config import BRCConfig, DQNConfig, SACConfig
 from polytask.plugins import Table
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class AgentKind(NamedTuple):
 AGENTS: Table[AgentKind] = Table(
     what="agent",
     group="polytask.agents",
-    built_in={"brc": "polytask.agents.registry:BRC", "sac": "polytask.agents.registry:SAC"},
+    built_in={name: f"polytask.agents.registry:{name.upper()}" for name in ("brc", "sac", "dqn")},
     type=AgentKind,
 )
 """The kinds by name; another package's entry is NAME = "module:attribute", of an `AgentKind`."""
@@ -73,5 +73,19 @@ def _sac(config: SACConfig, tasks: "TaskSet", mesh: "Mesh | None") -> "Agent":
     return Agent(sac.ALGORITHM, config, tasks, mesh)
 
 
+def _dqn(config: DQNConfig, tasks: "TaskSet", mesh: "Mesh | None") -> "Agent":
+    from polytask.agents import dqn
+    from polytask.agents.base import Agent
+    from polytask.networks import ENCODERS, TRUNKS
+
+    TRUNKS.check(config.trunk, "--agent.trunk")
+    ENCODERS.check(config.encoder, "--agent.encoder")
+    acting = [spec.name for spec in tasks if spec.choices == 1]
+    if acting:
+        raise ValueError(f"'dqn' chooses, and '{acting[0]}' acts continuously: take --agent.kind brc, which does both")
+    return Agent(dqn.ALGORITHM, config, tasks, mesh)
+
+
 BRC = AgentKind(BRCConfig, _brc)
 SAC = AgentKind(SACConfig, _sac)
+DQN = AgentKind(DQNConfig, _dqn)

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from polytask.agents.base import Acting, TaskFacts, sample_actions
 from polytask.agents.brc.scale import reward_scale
 from polytask.agents.brc.state import BRCState
-from polytask.agents.choosing import by_choice, of_chosen, split
+from polytask.agents.choosing import by_choice, epsilon_after, of_chosen, split
 from polytask.agents.config import BRCConfig
 from polytask.agents.observing import encoded
 from polytask.losses import (
@@ -24,8 +24,6 @@ from polytask.losses import (
 )
 from polytask.networks import CriticEnsemble, GaussianActor
 from polytask.replay.batch import Batch
-
-EPSILON = 0.05  # what remains of chance in an epsilon-greedy choice
 
 
 def _q(config: BRCConfig, outputs: Float[Array, "members *batch outputs"]) -> Float[Array, "*batch"]:
@@ -166,8 +164,8 @@ def choose(
         assert acting.log_temperature is not None
         probs, _ = _soft_choices(facts, q, acting.log_temperature, task_ids)
     else:
-        done = jnp.minimum(acting.updates.astype(q.dtype) / config.epsilon_updates, 1)
-        probs = jax.vmap(epsilon_greedy, (0, 0, None))(q, mask, 1 - (1 - EPSILON) * done)
+        epsilon = epsilon_after(acting.updates, config.epsilon_updates, q.dtype)
+        probs = jax.vmap(epsilon_greedy, (0, 0, None))(q, mask, epsilon)
     return jax.random.categorical(key, jnp.log(probs)).astype(jnp.int32)
 
 
