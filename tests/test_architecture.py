@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "combine": {"losses", "networks", "plugins"},
     "affinity": {"lazy", "losses", "networks", "combine"},
     "tasks": {"config", "plugins", "random"},
-    "replay": set(),
+    "replay": {"tasks"},
     "stepping": {"tasks", "random", "machine"},
     "evaluation": {"lazy", "tasks", "stepping", "random"},
     "agents": {*MATHEMATICS, "config", "lazy", "plugins", "replay", "tasks"},

@@ -4,15 +4,17 @@ import os
 import tempfile
 import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Int, Shaped
 
-CHUNK = 8192  # slots of a task that are claimed at a time
+CHUNK = 8192  # slots of a task that are claimed at a time,
+LARGEST_CHUNK = 2**26  # if they have no more bytes than this
 
 
 class DiskRows:
-    """Rings of float32 rows in a file of `folder` that has no name: however the run ends, nothing is left of it.
+    """Rings of rows in a file of `folder` that has no name: however the run ends, nothing is left of it.
 
     `shape` is (tasks * ring, columns). The disk's room is claimed in chunks, each before it is written, because
     writing into a mapped file on a full disk would kill the process.
@@ -20,21 +22,23 @@ class DiskRows:
     Raises OSError where the disk has no room, or the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, shape: tuple[int, int], ring: int) -> None:
+    def __init__(self, folder: Path, shape: tuple[int, int], ring: int, dtype: Any = np.float32) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         weakref.finalize(self, self._file.close)
-        self._file.truncate(shape[0] * shape[1] * 4)
-        mapped = np.memmap(self._file, np.float32, "r+", shape=shape)
-        self.rows: Float32[np.ndarray, "slots columns"] = np.asarray(mapped)  # indexing a memmap itself is slow
-        self._folder, self._ring, self._row = folder, ring, shape[1] * 4
+        row = shape[1] * np.dtype(dtype).itemsize
+        self._file.truncate(shape[0] * row)
+        mapped = np.memmap(self._file, dtype, "r+", shape=shape)
+        self.rows: Shaped[np.ndarray, "slots columns"] = np.asarray(mapped)  # indexing a memmap itself is slow
+        self._folder, self._ring, self._row = folder, ring, row
+        self._chunk = max(1, min(CHUNK, LARGEST_CHUNK // row))
         self._claimed = np.zeros(shape[0] // ring, np.int64)
 
     def claim(self, slots: Int[np.ndarray, " tasks"]) -> None:
         """Makes sure of the room for the first `slots` slots of each task's ring."""
         for task in np.flatnonzero(self._claimed < np.minimum(slots, self._ring)):
             first = int(self._claimed[task])
-            last = min(-(-int(slots[task]) // CHUNK) * CHUNK, self._ring)
+            last = min(-(-int(slots[task]) // self._chunk) * self._chunk, self._ring)
             begin = (int(task) * self._ring + first) * self._row
             self._allocate(begin, (last - first) * self._row)
             self._claimed[task] = last
