@@ -9,7 +9,7 @@ from polytask.tasks.suite import ENTRY_POINTS, PROBLEM_PREFIX, Suite
 SUITES: Table[Suite] = Table(
     what="suite",
     group=ENTRY_POINTS,
-    built_in={name: f"polytask.tasks.{name}:SUITE" for name in ("metaworld", "dmc", "gym")},
+    built_in={name: f"polytask.tasks.{name}:SUITE" for name in ("metaworld", "dmc", "gym", "minatar")},
     type=Suite,
     reserved=(PROBLEM_PREFIX.removesuffix("/"),),
 )
