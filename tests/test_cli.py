@@ -93,7 +93,7 @@ def test_a_misspelt_command_and_a_misspelt_flag_are_answered_with_the_nearest():
     [
         (["train", "metaworld/rech-v3"], "Did you mean metaworld/reach-v3"),
         (["train", "gym/nowhere:env"], "No module named 'nowhere'"),
-        (["train", POINT, "--agent.kind", "ppo"], "--agent.kind: there is no agent 'ppo': there are brc, dqn, sac"),
+        (["train", POINT, "--agent.kind", "ppo"], "--agent.kind: there is no agent 'ppo': there are brc, sac, dqn"),
         (["train", POINT, "--checkpoint-every", "10"], "set --checkpoint-every to at least 20"),
         (["train", POINT, POINT], "name each task once"),
         (["tasks", "nothing-like-it"], "no task matches"),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from polytask.tasks import TaskOptions, UnknownTaskError, catalogue, dmc, make_env, metaworld, named_sets, resolve
+from polytask.tasks.minatar import GAMES
 from polytask.tasks.spaces import Box, Vector
 from tests.small import command
 
@@ -25,6 +26,7 @@ def test_sets_expand_in_place_and_keep_their_order():
         "metaworld/mt50": 50,
         "dmc/dogs": 4,
         "dmc/humanoids": 3,
+        "minatar/all": 5,
     }
 
 
@@ -81,7 +83,7 @@ def test_repeats_are_refused():
 
 def test_catalogue():
     everything = catalogue(None)
-    assert len(everything) == len(metaworld.TASKS) + len(dmc.TASKS) == 101
+    assert len(everything) == len(metaworld.TASKS) + len(dmc.TASKS) + len(GAMES) == 106
     assert [spec.name for spec in catalogue("reach")] == [
         "metaworld/reach-v3",
         "metaworld/reach-wall-v3",

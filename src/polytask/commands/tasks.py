@@ -51,7 +51,7 @@ def _tasks(pattern: _Pattern = None, /) -> int:
             console.print(f"  {name:<20}{len(members):>3} tasks", highlight=False)
     if pattern is None:
         console.print(
-            "\nAlso gym/<id> for every Gymnasium environment with continuous actions, and\n"
+            "\nAlso gym/<id> for every Gymnasium environment, of vectors or images, and\n"
             "gym/<module>:<callable> for your own; `polytask tasks problems` for problems to\nlearn from data.",
             highlight=False,
         )

@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
 from polytask.stepping import Stepper
+from polytask.tasks.spaces import SetObservations
 
-Policy = Callable[[Float32[np.ndarray, "tasks observation"]], Float32[np.ndarray, "tasks action"]]
+Policy = Callable[[SetObservations], Float32[np.ndarray, "tasks action"]]
 
 
 @dataclasses.dataclass(frozen=True)

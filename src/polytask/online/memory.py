@@ -7,8 +7,10 @@ from pathlib import Path
 
 from polytask.online.config import TrainConfig
 from polytask.replay.buffer import slot_bytes
+from polytask.replay.frames import frame_bytes
 from polytask.runs import segments, storage
 from polytask.runs.memory import available_memory
+from polytask.tasks.spaces import images
 from polytask.tasks.spec import TaskSet
 
 OTHERS = 3 * 2**29  # bytes of memory for what is not replay: JAX and its programs, the agent, the simulators
@@ -20,12 +22,13 @@ def needs(config: TrainConfig, tasks: TaskSet) -> tuple[int, int]:
     A run claims only what its steps fill: one slot each, and one at the end of an episode. On the disk the checkpoints
     hold every transition as well. Episodes are taken to last for their horizon.
     """
-    filled = sum(min(config.replay_capacity, config.steps + config.steps // spec.horizon + 2) for spec in tasks)
-    slot = slot_bytes(tasks.observation_dim, tasks.action_dim)
-    saved = filled * (slot + 4)
-    if config.replay_storage == "memory":
-        return filled * slot, saved
-    return filled, saved + filled * (slot - 1)
+    slots = [min(config.replay_capacity, config.steps + config.steps // spec.horizon + 2) for spec in tasks]
+    row = slot_bytes(tasks.observation_dim, tasks.action_width)
+    frames = sum(n * frame_bytes(images(spec.observation)) for n, spec in zip(slots, tasks, strict=True))
+    filled = sum(slots)
+    whole = filled * row + frames
+    saved = whole + 4 * filled
+    return (whole, saved) if config.replay_storage == "memory" else (filled, saved + whole - filled)
 
 
 def check_memory(config: TrainConfig, tasks: TaskSet, run: Path) -> None:

@@ -1,12 +1,14 @@
 """A trained agent to act with: what `polytask.load` gives."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import jax
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float32, Int
 
 from polytask import random
 from polytask.agents import averaging
@@ -14,7 +16,9 @@ from polytask.agents.factory import make_agent
 from polytask.online.config import TrainConfig
 from polytask.runs import checkpoint
 from polytask.runs.folder import RunFolder, RunFolderError
-from polytask.tasks.spec import TaskSet, spec_from
+from polytask.tasks import padding
+from polytask.tasks.spaces import Choices, Image, Named, SetObservations, Vector
+from polytask.tasks.spec import TaskSet, TaskSpec, spec_from
 from polytask.training import kinds
 
 
@@ -53,35 +57,38 @@ class Policy:
         self._agent = make_agent(config.agent, tasks)
         self._state = _read_state(self._agent, found)
 
-    def act(
-        self, observation: Float[np.ndarray, "*batch observation"], task: str, deterministic: bool = True
-    ) -> Float32[np.ndarray, "*batch action"]:
-        """The action for one observation of `task`, or for a batch of them, in the task's own units and dimensions.
+    def act(self, observation: Any, task: str, deterministic: bool = True) -> np.ndarray | np.int64:
+        """The action for one observation of `task`, or for a batch of them, as the task's environment takes it.
+
+        An observation is an array for a vector, a whole stack (height, width, channels of all frames, the newest last)
+        for an image, and a dictionary of these where the task's has names. What is given is the action in the task's
+        own units and dimensions; where it is chosen, its number from 0, or one number for
+        each of several choices.
 
         The mode of the policy; with `deterministic=False` drawn from it.
-        Raises UnknownTaskError if the run was not trained on the task, and ValueError if the shape is not the task's.
+        Raises UnknownTaskError if the run was not trained on the task, and ValueError if a shape is not the task's.
         """
         row = self.tasks.index(task)
         spec = self.tasks.specs[row]
-        given = np.asarray(observation, np.float32)
-        if given.ndim not in (1, 2) or given.shape[-1] != spec.observation_dim:
-            wanted = f"({spec.observation_dim},) or (N, {spec.observation_dim})"
-            raise ValueError(f"an observation of task '{task}' has shape {wanted}, not {given.shape}")
-        batch = given.reshape(-1, spec.observation_dim)
-        padded = np.zeros((len(batch), self.tasks.observation_dim), np.float32)
-        padded[:, : spec.observation_dim] = batch
-        ids = np.full(len(batch), row, np.int32)
-        unit = self._unit_actions(padded, ids, deterministic)[:, : spec.action_dim]
-        low, high = spec.bounds
-        return ((high + low) / 2 + (high - low) / 2 * unit).reshape(*given.shape[:-1], spec.action_dim)
+        batch, single = _batched(spec, observation)
+        count = len(jax.tree.leaves(batch)[0])
+        padded = padding.zeros(self.tasks, count)
+        padding.write(self.tasks, row, batch, padded, slice(None))
+        rows = self._rows(padded, np.full(count, row, np.int32), deterministic)
+        if isinstance(spec.action, Choices):
+            actions = spec.action.at(rows[:, -1])
+        else:
+            low, high = spec.bounds
+            actions = (high + low) / 2 + (high - low) / 2 * rows[:, : spec.action_dim]
+        return actions[0] if single else actions
 
-    def act_in_all(self, observations: Float32[np.ndarray, "tasks observation"]) -> Float32[np.ndarray, "tasks action"]:
+    def act_in_all(self, observations: SetObservations) -> Float32[np.ndarray, "tasks action"]:
         """The policy's mode in every task at once, as a stepper takes it: padded and in [-1, 1]."""
-        return self._unit_actions(observations, np.arange(len(self.tasks), dtype=np.int32), True)
+        return self._rows(observations, np.arange(len(self.tasks), dtype=np.int32), True)
 
-    def _unit_actions(
+    def _rows(
         self,
-        observations: Float32[np.ndarray, "batch observation"],
+        observations: SetObservations,
         task_ids: Int[np.ndarray, " batch"],
         deterministic: bool,
     ) -> Float32[np.ndarray, "batch action"]:
@@ -90,6 +97,29 @@ class Policy:
             key = random.key(self._seed, "policy", self.counter)
             self.counter += 1
         return np.asarray(self._agent.act(self._state, observations, task_ids, key))
+
+
+def _batched(spec: TaskSpec, observation: Any) -> tuple[Any, bool]:
+    """An observation, or several, with a leading axis, and whether it was one alone. Raises ValueError for shapes."""
+    if isinstance(spec.observation, Named):
+        names = [name for name, _ in spec.observation.parts]
+        if not isinstance(observation, Mapping) or set(observation) != set(names):
+            raise ValueError(f"an observation of task '{spec.name}' is a dictionary of {', '.join(names)}")
+        found = {name: _array(spec, part, observation[name], f"'{name}' of ") for name, part in spec.observation.parts}
+        if len({(value.shape[0], single) for value, single in found.values()}) > 1:
+            raise ValueError(f"the parts of an observation of task '{spec.name}' are not equally many")
+        return {name: value for name, (value, _) in found.items()}, found[names[0]][1]
+    return _array(spec, spec.observation, observation, "")
+
+
+def _array(spec: TaskSpec, space: Vector | Image, value: Any, part: str) -> tuple[np.ndarray, bool]:
+    shape = (space.size,) if isinstance(space, Vector) else space.shape
+    given = np.asarray(value, np.float32 if isinstance(space, Vector) else np.uint8)
+    if given.shape[-len(shape) :] != shape or given.ndim - len(shape) not in (0, 1):
+        wanted = f"{shape} or {('N', *shape)}".replace("'", "")
+        stack = " (whole stacks of frames)" if isinstance(space, Image) and space.stack > 1 else ""
+        raise ValueError(f"{part}an observation of task '{spec.name}' has shape {wanted}{stack}, not {given.shape}")
+    return given.reshape(-1, *shape), given.ndim == len(shape)
 
 
 def _read_state(agent: Any, found: checkpoint.Checkpoint) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from polytask.runs.records import Measure, Schema, TaskFacts
+from polytask.tasks.spaces import size_of
 from polytask.tasks.spec import TaskSpec, spec_from
 
 SCHEMA = Schema(
@@ -51,8 +52,8 @@ def _facts(spec: TaskSpec) -> TaskFacts:
     shown = {
         "Task": spec.name,
         "Suite": spec.suite,
-        "Observations": spec.observation_dim,
-        "Actions": spec.action_dim,
+        "Observations": size_of(spec.observation),
+        "Actions": size_of(spec.action),
         "Horizon": spec.horizon,
         "Discount": spec.discount,
         "Success": spec.success,

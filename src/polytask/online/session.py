@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import jax
 import numpy as np
 from jaxtyping import Float32
 
@@ -18,6 +19,8 @@ from polytask.online.episodes import EpisodeRecord
 from polytask.replay import Replay, ReturnBounds
 from polytask.runs import checkpoint, segments
 from polytask.stepping import Stepper
+from polytask.tasks import padding
+from polytask.tasks.spaces import SetObservations
 from polytask.tasks.spec import TaskSet
 from polytask.training.trainer import Saved
 
@@ -37,15 +40,15 @@ class Session:
         self.state: Any = None  # until `begin` or `load`
         self.average: PolicyAverage | None = None  # of the policy's weights, from the first update on, if asked for
         file = segments.folder(run) if config.replay_storage == "disk" else None
-        sizes = (tasks.observation_dim, tasks.action_dim, config.replay_capacity)
+        sizes = (tasks.observation_dim, tasks.action_width, config.replay_capacity)
         n_step = getattr(config.agent, "n_step", 1)
-        self.replay = Replay(len(tasks), *sizes, file, config.steps, n_step, tasks.discounts)
+        self.replay = Replay(len(tasks), *sizes, file, config.steps, n_step, tasks.discounts, tasks.placed_images)
         self.bounds = ReturnBounds(tasks.discounts, tasks.horizon)
         self.episodes = EpisodeRecord(tasks)
         self.restarts = np.zeros(len(tasks), np.int64)
-        self.observations = np.zeros((len(tasks), tasks.observation_dim), np.float32)
+        self.observations = padding.zeros(tasks, len(tasks))
         self._boundary = 0
-        self._sent = np.zeros((len(tasks), tasks.action_dim), np.float32)
+        self._sent = np.zeros((len(tasks), tasks.action_width), np.float32)
         self._actions: list[Float32[np.ndarray, "tasks action"]] = []
         self._segments: list[tuple[segments.SegmentRef, np.ndarray]] = []  # with the replay's heads at their end
         self._segments_step = 0
@@ -115,7 +118,7 @@ class Session:
     def load(self, found: checkpoint.Checkpoint, warn: Callable[[str], object]) -> None:
         """Takes over a checkpoint and brings the environments to where they were."""
         self._boundary = found.counters["boundary"]
-        shape = (len(self.tasks), self.tasks.action_dim)
+        shape = (len(self.tasks), self.tasks.action_width)
         self._actions = [np.zeros(shape, np.float32)] * found.counters["actions"]
         self.state = eqx.filter_eval_shape(self.agent.init, random.key(self.config.seed, "init"))
         if found.counters.get(checkpoint.AVERAGED):
@@ -138,7 +141,7 @@ class Session:
         observations = self.stepper.reset(self._environment_seed())
         for actions in self._actions:
             observations = self.stepper.step(actions).observations
-        if not np.array_equal(observations, self.observations):
+        if not all(map(np.array_equal, padding.arrays(observations), padding.arrays(self.observations))):
             warn(
                 f"a simulator did not repeat the {len(self._actions):,} steps before the checkpoint (was it restarted, "
                 f"or is it random?): new episodes begin, and the run goes on, but not bit for bit"
@@ -156,14 +159,15 @@ class Session:
             "episodes": self.episodes.state(),
             "restarts": self.restarts,
             "observations": self.observations,
-            "actions": np.array(self._actions, np.float32).reshape(-1, len(self.tasks), self.tasks.action_dim),
+            "actions": np.array(self._actions, np.float32).reshape(-1, len(self.tasks), self.tasks.action_width),
         }
 
-    def _truncation_value(self, last: Float32[np.ndarray, "tasks observation"]) -> Callable[[int], float]:
+    def _truncation_value(self, last: SetObservations) -> Callable[[int], float]:
         def value(task: int) -> float:
             key = random.key(self.config.seed, "truncation", self.step)
             ids = np.array([task], np.int32)
             bound = self.bounds.bound
-            return float(self.agent.values(self.state, last[task : task + 1], ids, bound, key)[0])
+            own = jax.tree.map(lambda leaf: leaf[task : task + 1], last)
+            return float(self.agent.values(self.state, own, ids, bound, key)[0])
 
         return value

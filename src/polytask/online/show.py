@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polytask.tasks.spaces import Box
+from polytask.tasks.spaces import Box, size_of
 from polytask.training.show import print_lines
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def task_table(rows: "list[tuple[str, TaskSpec]]") -> "Table":
     for heading in ("judged", "engine", "goals, rew."):
         table.add_column(heading, no_wrap=True)
     for label, spec in rows:
-        sizes = [str(size) for size in (spec.observation_dim, spec.action_dim, spec.horizon)]
+        sizes = [size_of(spec.observation), size_of(spec.action), str(spec.horizon)]
         judged = "success" if spec.success != "none" else "return"
         chosen = [spec.goals, spec.reward_version, *(f"{name}={value}" for name, value in spec.options)]
         variant = ", ".join(fact for fact in chosen if fact)

@@ -223,13 +223,18 @@ class OnlineTrainer:
                 session.receive()
 
     def _warmup_actions(self, step: int) -> np.ndarray:
-        """Uniform in [-1, 1]."""
+        """Uniform in [-1, 1], and over the task's own choices."""
         mask = np.asarray(self.agent.facts.action_mask)
+        choices = [spec.choices for spec in self.task_set]
 
         def one(session: Session) -> np.ndarray:
             draw = draw_of(self.config.exploration, session.config.seed, step)
             uniform = random.generator(session.config.seed, "warmup", draw).uniform(-1, 1, mask.shape)
-            return (uniform * mask).astype(np.float32)
+            actions = (uniform * mask).astype(np.float32)
+            if self.task_set.choices == 1:
+                return actions
+            chosen = random.generator(session.config.seed, "warmup choice", draw).integers(choices)
+            return np.column_stack([actions, chosen.astype(np.float32)])
 
         return np.stack([one(session) for session in self.sessions]) if self.several else one(self.sessions[0])
 
@@ -241,7 +246,7 @@ class OnlineTrainer:
             if not self.several:
                 key = self._acting_key(first, step)
                 return self.agent.act(first.state, first.observations, self.task_ids, key)
-            observations = np.stack([session.observations for session in self.sessions])
+            observations = jax.tree.map(lambda *leaves: np.stack(leaves), *(one.observations for one in self.sessions))
             keys = jnp.stack([self._acting_key(session, step) for session in self.sessions])
             return self._act(self._states, observations, self.task_ids, keys)
 
@@ -345,11 +350,6 @@ class OnlineTrainer:
 def prepare(config: TrainConfig[Any], run: Path) -> tuple[TaskSet, Agent]:
     """The tasks and the agent, or the error that says why the run cannot be."""
     tasks = resolve(config.tasks, config.task)
-    if tasks.images or tasks.choices > 1:
-        raise ValueError(
-            f"{', '.join(tasks.names)}: the replay of a training holds vectors and continuous actions; leave tasks "
-            f"with images and with discrete actions out"
-        )
     config.check_horizon(tasks)
     config.check_sampling()
     check_memory(config, tasks, run)

@@ -13,7 +13,9 @@ from jaxtyping import UInt8
 
 from polytask import random
 from polytask.online.policy import Policy
+from polytask.tasks.padding import stacked
 from polytask.tasks.registry import make_env
+from polytask.tasks.spaces import Image, Named, images
 from polytask.tasks.spec import TaskSpec
 
 SIDE = 240  # pixels, about; large enough to see what happens, small enough for a software renderer
@@ -50,29 +52,47 @@ def prepare(specs: tuple[TaskSpec, ...]) -> None:
 def record_episode(policy: Policy, task: str, out: Path, seed: int = 0) -> tuple[float, bool]:
     """Films one episode of the policy's mode into the MP4 file `out`; returns its return, and whether it succeeded.
 
+    Of a task with images it shows what the policy sees, the newest frame of the first of them.
+
     Call `prepare` first. Goals and initial state follow from `seed`; fixed goals are the run's own.
     Raises VideoError if the task gives no picture or the file cannot be encoded.
     """
     spec = policy.tasks.specs[policy.tasks.index(task)]
-    env = make_env(
-        spec, random.integer(seed, f"video/{task}"), random.integer(policy.config.seed, "goals"), render=True
-    )
+    seeds = (random.integer(seed, f"video/{task}"), random.integer(policy.config.seed, "goals"))
+    env = make_env(spec, *seeds, render=not images(spec.observation))
     out.parent.mkdir(parents=True, exist_ok=True)
     total, success, ended, step = 0.0, False, False, 0
     every = -(-spec.horizon // FRAMES)
     try:
         with _Film(out) as film:
-            observation, _ = env.reset()
-            film.add(_frame(env, task))
+            observation = stacked(spec.observation, env.reset()[0])
+            film.add(_picture(env, spec, observation))
             while not ended:
-                observation, reward, terminated, truncated, info = env.step(policy.act(observation, task))
+                following, reward, terminated, truncated, info = env.step(policy.act(observation, task))
+                observation = stacked(spec.observation, following, observation)
                 total, success = total + float(reward), success or bool(info.get("success", 0.0))
                 ended, step = terminated or truncated, step + 1
                 if ended or step % every == 0:
-                    film.add(_frame(env, task))
+                    film.add(_picture(env, spec, observation))
     finally:
         env.close()
     return total, success
+
+
+def _picture(env: Any, spec: TaskSpec, observation: Any) -> UInt8[np.ndarray, "height width 3"]:
+    """What the policy sees, where it sees images; else what the simulator renders."""
+    if not images(spec.observation):
+        return _frame(env, spec.name)
+    space, pixels = spec.observation, observation
+    if isinstance(space, Named):
+        name, space = next((name, part) for name, part in space.parts if isinstance(part, Image))
+        pixels = observation[name]
+    assert isinstance(space, Image)
+    frame = pixels[..., -space.channels :]
+    if space.channels != 3:  # of other channels the brightest
+        frame = np.repeat(frame.max(axis=-1, keepdims=True), 3, axis=-1)
+    times = max(1, SIDE // max(space.height, space.width))
+    return frame.repeat(times, axis=0).repeat(times, axis=1)
 
 
 def file_name(task: str) -> str:

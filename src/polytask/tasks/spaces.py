@@ -112,3 +112,12 @@ def images(space: Observation) -> tuple[Image, ...]:
 def parts(space: Observation) -> tuple[Vector | Image, ...]:
     """Its parts without their names; a vector or an image is its own."""
     return tuple(part for _, part in space.parts) if isinstance(space, Named) else (space,)
+
+
+def size_of(space: Observation | Action) -> str:
+    """Its size in a table: 39, 84x84x4, 64x64x3+7, 1 of 6."""
+    if isinstance(space, Box):
+        return str(len(space.low))
+    if isinstance(space, Choices):
+        return f"1 of {space.count}"
+    return "+".join("x".join(map(str, p.shape)) if isinstance(p, Image) else str(p.size) for p in parts(space))

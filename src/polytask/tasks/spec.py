@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
-from polytask.tasks.spaces import Action, Box, Choices, Observation, Vector, images, space_from, vectors
+from polytask.tasks.spaces import Action, Box, Choices, Image, Observation, Vector, images, space_from, vectors
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
@@ -122,6 +122,15 @@ class TaskSet:
     @functools.cached_property
     def action_dim(self) -> int:
         return max(spec.action_dim for spec in self.specs)
+
+    @functools.cached_property
+    def placed_images(self) -> tuple[tuple[tuple[int, Image], ...], ...]:
+        """Each task's images with their places in `images`; empty where no task has one."""
+        if not self.images:
+            return ()
+        return tuple(
+            tuple(zip(self.places(row), images(spec.observation), strict=True)) for row, spec in enumerate(self.specs)
+        )
 
     @functools.cached_property
     def images(self) -> tuple[tuple[int, int, int], ...]:
