@@ -1,7 +1,10 @@
 """Rows of actions and a critic's outputs where some tasks choose: the index behind the continuous entries."""
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from polytask.losses import epsilon_greedy
 
 EPSILON = 0.05  # what remains of chance in an epsilon-greedy choice
 
@@ -9,6 +12,22 @@ EPSILON = 0.05  # what remains of chance in an epsilon-greedy choice
 def epsilon_after(updates: Int[Array, ""], over: int, dtype: jnp.dtype) -> Float[Array, ""]:
     """Linear from 1 to EPSILON over so many updates, and EPSILON from then on."""
     return (1 - (1 - EPSILON) * jnp.minimum(updates / over, 1)).astype(dtype)
+
+
+def drawn(probs: Float[Array, "batch choices"], key: PRNGKeyArray) -> Int[Array, " batch"]:
+    """A choice for each row, drawn from its probabilities."""
+    return jax.random.categorical(key, jnp.log(probs)).astype(jnp.int32)
+
+
+def drawn_epsilon_greedily(
+    q: Float[Array, "batch choices"],
+    mask: Bool[Array, "batch choices"],
+    updates: Int[Array, ""],
+    over: int,
+    key: PRNGKeyArray,
+) -> Int[Array, " batch"]:
+    """The best of the choices that exist, or by chance any of them; epsilon as in `epsilon_after`."""
+    return drawn(jax.vmap(epsilon_greedy, (0, 0, None))(q, mask, epsilon_after(updates, over, q.dtype)), key)
 
 
 def split(

@@ -15,13 +15,12 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from polytask.agents.base import Acting, Algorithm, TaskFacts, polyak
-from polytask.agents.choosing import by_choice, epsilon_after, of_chosen, split
+from polytask.agents.choosing import by_choice, drawn_epsilon_greedily, epsilon_after, of_chosen, split
 from polytask.agents.config import DQNConfig
 from polytask.agents.observing import encoded, image_features
 from polytask.losses import (
     categorical_td_target,
     cross_entropy,
-    epsilon_greedy,
     expected_value,
     greedy,
     optimiser_step,
@@ -103,11 +102,17 @@ def critic_loss(
     return jax.vmap(cross_entropy)(target, taken).mean()
 
 
+def _loss_and_gradient(
+    config: DQNConfig, facts: TaskFacts, state: DQNState, batch: Batch
+) -> tuple[Float[Array, ""], CriticEnsemble]:
+    target = critic_target(config, facts, state, batch)
+    return jax.value_and_grad(lambda critic: critic_loss(config, facts, critic, batch, target))(state.critic)
+
+
 def _update_one(
     config: DQNConfig, facts: TaskFacts, state: DQNState, batch: Batch
 ) -> tuple[DQNState, dict[str, Array]]:
-    target = critic_target(config, facts, state, batch)
-    loss, grads = jax.value_and_grad(lambda critic: critic_loss(config, facts, critic, batch, target))(state.critic)
+    loss, grads = _loss_and_gradient(config, facts, state, batch)
     adam = optax.adam(config.learning_rate)
     critic, optimiser = optimiser_step(adam, state.critic, grads, state.critic_optimiser)
     updates = state.updates + 1
@@ -146,8 +151,7 @@ def diagnose(
     """Per-task loss, value and gradient norm; `batches` has shape (tasks, batch, ...)."""
 
     def one(batch: Batch) -> dict[str, Array]:
-        target = critic_target(config, facts, state, batch)
-        loss, grads = jax.value_and_grad(lambda critic: critic_loss(config, facts, critic, batch, target))(state.critic)
+        loss, grads = _loss_and_gradient(config, facts, state, batch)
         outputs = _outputs(state.critic, batch.observations, facts, batch.task_ids)
         q = _best(config, facts, outputs, batch.task_ids)
         return {"critic_loss": loss, "critic_gradient_norm": optax.tree.norm(grads), "q_mean": q.mean()}
@@ -187,9 +191,7 @@ def choose(
     mask = facts.choice_mask[task_ids]
     if key is None or acting.updates is None:
         return jax.vmap(greedy)(q, mask)
-    epsilon = epsilon_after(acting.updates, config.epsilon_updates, q.dtype)
-    probs = jax.vmap(epsilon_greedy, (0, 0, None))(q, mask, epsilon)
-    return jax.random.categorical(key, jnp.log(probs)).astype(jnp.int32)
+    return drawn_epsilon_greedily(q, mask, acting.updates, config.epsilon_updates, key)
 
 
 ALGORITHM = Algorithm(0.0, init, update, diagnose, values, choose=choose)

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from polytask.agents.base import Algorithm, TaskFacts, diagnose_tasks, polyak, sample_actions
 from polytask.agents.config import SACConfig
+from polytask.agents.observing import vectors_of
 from polytask.losses import optimiser_step, soft_policy_loss, soft_td_target, temperature_loss
 from polytask.networks import CriticEnsemble, GaussianActor, NoTaskFeatures, TaskHead, make_trunk
 from polytask.networks.critic import CriticMember
@@ -66,11 +67,6 @@ def init(config: SACConfig, tasks: TaskSet, key: PRNGKeyArray) -> SACState:
     )
 
 
-def _vectors(observations: Any) -> Float[Array, "batch observation"]:
-    """Observations of tasks without images, which are all that this agent learns."""
-    return observations
-
-
 def critic_loss(
     config: SACConfig,
     facts: TaskFacts,
@@ -83,14 +79,14 @@ def critic_loss(
     features = state.critic.conditioning(batch.task_ids)
     mask = facts.action_mask[batch.task_ids]
     actions, log_probs = sample_actions(
-        state.actor, _vectors(batch.next_observations), features, batch.task_ids, mask, noise
+        state.actor, vectors_of(batch.next_observations), features, batch.task_ids, mask, noise
     )
-    next_q = state.target_critic(_vectors(batch.next_observations), actions, batch.task_ids)[..., 0].min(axis=0)
+    next_q = state.target_critic(vectors_of(batch.next_observations), actions, batch.task_ids)[..., 0].min(axis=0)
     bonus = -jnp.exp(state.log_temperature)[batch.task_ids] * log_probs
     discounts = facts.discount[batch.task_ids] * batch.continues
     rewards = config.reward_multiplier * batch.rewards
     target = jax.lax.stop_gradient(jax.vmap(soft_td_target)(rewards, discounts, bonus, next_q))
-    q = critic(_vectors(batch.observations), batch.actions, batch.task_ids)[..., 0]
+    q = critic(vectors_of(batch.observations), batch.actions, batch.task_ids)[..., 0]
     return jnp.square(q - target[None]).mean(axis=1).sum()
 
 
@@ -100,8 +96,8 @@ def actor_loss(
     """The loss, with each sample's log-probability and value."""
     features = state.critic.conditioning(batch.task_ids)
     mask = facts.action_mask[batch.task_ids]
-    actions, log_probs = sample_actions(actor, _vectors(batch.observations), features, batch.task_ids, mask, noise)
-    q = state.critic(_vectors(batch.observations), actions, batch.task_ids)[..., 0].min(axis=0)
+    actions, log_probs = sample_actions(actor, vectors_of(batch.observations), features, batch.task_ids, mask, noise)
+    q = state.critic(vectors_of(batch.observations), actions, batch.task_ids)[..., 0].min(axis=0)
     temperatures = jnp.exp(state.log_temperature)[batch.task_ids]
     return jax.vmap(soft_policy_loss)(log_probs, q, temperatures).mean(), (log_probs, q)
 

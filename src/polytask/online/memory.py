@@ -7,7 +7,6 @@ from pathlib import Path
 
 from polytask.online.config import TrainConfig
 from polytask.replay.buffer import slot_bytes
-from polytask.replay.frames import frame_bytes
 from polytask.runs import segments, storage
 from polytask.runs.memory import available_memory
 from polytask.tasks.spaces import images
@@ -23,10 +22,8 @@ def needs(config: TrainConfig, tasks: TaskSet) -> tuple[int, int]:
     hold every transition as well. Episodes are taken to last for their horizon.
     """
     slots = [min(config.replay_capacity, config.steps + config.steps // spec.horizon + 2) for spec in tasks]
-    row = slot_bytes(tasks.observation_dim, tasks.action_width)
-    frames = sum(n * frame_bytes(images(spec.observation)) for n, spec in zip(slots, tasks, strict=True))
-    filled = sum(slots)
-    whole = filled * row + frames
+    sizes = (slot_bytes(tasks.observation_dim, tasks.action_width, images(spec.observation)) for spec in tasks)
+    filled, whole = sum(slots), sum(n * size for n, size in zip(slots, sizes, strict=True))
     saved = whole + 4 * filled
     return (whole, saved) if config.replay_storage == "memory" else (filled, saved + whole - filled)
 

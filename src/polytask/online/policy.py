@@ -62,8 +62,7 @@ class Policy:
 
         An observation is an array for a vector, a whole stack (height, width, channels of all frames, the newest last)
         for an image, and a dictionary of these where the task's has names. What is given is the action in the task's
-        own units and dimensions; where it is chosen, its number from 0, or one number for
-        each of several choices.
+        own units and dimensions; where it is chosen, its number from 0, or one number for each of several choices.
 
         The mode of the policy; with `deterministic=False` drawn from it.
         Raises UnknownTaskError if the run was not trained on the task, and ValueError if a shape is not the task's.

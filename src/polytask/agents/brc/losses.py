@@ -7,13 +7,12 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from polytask.agents.base import Acting, TaskFacts, sample_actions
 from polytask.agents.brc.scale import reward_scale
 from polytask.agents.brc.state import BRCState
-from polytask.agents.choosing import by_choice, epsilon_after, of_chosen, split
+from polytask.agents.choosing import by_choice, drawn, drawn_epsilon_greedily, of_chosen, split
 from polytask.agents.config import BRCConfig
 from polytask.agents.observing import encoded
 from polytask.losses import (
     categorical_td_target,
     cross_entropy,
-    epsilon_greedy,
     expected_value,
     greedy,
     soft_choice,
@@ -160,13 +159,10 @@ def choose(
     q, mask = _q(config, by_choice(outputs, choices)), facts.choice_mask[task_ids]
     if key is None:
         return jax.vmap(greedy)(q, mask)
-    if acting.updates is None:
-        assert acting.log_temperature is not None
-        probs, _ = _soft_choices(facts, q, acting.log_temperature, task_ids)
-    else:
-        epsilon = epsilon_after(acting.updates, config.epsilon_updates, q.dtype)
-        probs = jax.vmap(epsilon_greedy, (0, 0, None))(q, mask, epsilon)
-    return jax.random.categorical(key, jnp.log(probs)).astype(jnp.int32)
+    if acting.updates is not None:
+        return drawn_epsilon_greedily(q, mask, acting.updates, config.epsilon_updates, key)
+    assert acting.log_temperature is not None
+    return drawn(_soft_choices(facts, q, acting.log_temperature, task_ids)[0], key)
 
 
 def entropy_loss(
