@@ -157,7 +157,7 @@ def test_one_hot_is_the_identity():
     ],
 )
 def test_conditioning_kinds(kind, tasks, type_, dim):
-    conditioning = make_conditioning(kind, tasks, 32, "l2", key=KEY)
+    conditioning = make_conditioning(kind, tasks, 32, "l2", alone=tasks == 1, key=KEY)
     assert type(conditioning) is type_
     assert conditioning.dim == dim
     assert jax.eval_shape(conditioning, jnp.zeros(5, jnp.int32)).shape == (5, dim)

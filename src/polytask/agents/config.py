@@ -69,7 +69,8 @@ class BRCConfig:
     What is not of BRC, and off by default: `normalise_observations` by each task's running moments (SimbaV2, arXiv
     2502.15280); a `temperature` for each task (multi-task SAC); `target_scale="tracked"`, where the target critic's
     values are read in the units in which they were learned when rewards are scaled anew (MR.Q, arXiv 2501.16142);
-    targets over `n_step` steps, the entropy bonus at their end alone.
+    targets over `n_step` steps, the entropy bonus at their end alone. `moving` is what of actor and critics moves
+    (`polytask.networks.split`), the rest keeps its bits; `adapter_rank` is that of a change beside every dense layer.
     """
 
     kind: Literal["brc"] = "brc"
@@ -110,9 +111,13 @@ class BRCConfig:
     choice_entropy: float = field(0.2, range="[0, 1)")
     choice_policy: Literal["soft", "epsilon-greedy"] = "soft"
     epsilon_updates: int = field(20_000, range="[1, inf)")
+    moving: Literal["all", "embeddings", "heads", "adapters"] = "all"
+    adapter_rank: int = field(0, range="[0, inf)")
 
     def __post_init__(self) -> None:
         check(self, "agent.")
+        if self.moving == "adapters" and not self.adapter_rank:
+            raise ValueError("--agent.moving adapters trains changes of low rank: give it, --agent.adapter-rank 8")
         if bool(self.relevance) != (self.critic_loss == "task-weighted"):
             raise ValueError(
                 "--agent.critic-loss task-weighted and --agent.relevance NAME=WEIGHT go together: give both, or neither"

@@ -1,6 +1,9 @@
 """Pure modules: trunks, task conditioning, heads. Arrays in, arrays out."""
 
 from polytask.networks.actor import GaussianActor as GaussianActor
+from polytask.networks.adapters import AdaptedDense as AdaptedDense
+from polytask.networks.adapters import LowRank as LowRank
+from polytask.networks.adapters import adapted as adapted
 from polytask.networks.bronet import BroNet as BroNet
 from polytask.networks.conditioning import NoTaskFeatures as NoTaskFeatures
 from polytask.networks.conditioning import OneHotTasks as OneHotTasks
@@ -18,4 +21,6 @@ from polytask.networks.layers import Head as Head
 from polytask.networks.layers import LayerNorm as LayerNorm
 from polytask.networks.layers import TaskHead as TaskHead
 from polytask.networks.mlp import MLP as MLP
+from polytask.networks.moving import Moving as Moving
+from polytask.networks.moving import split as split
 from polytask.networks.trunk import Trunk as Trunk

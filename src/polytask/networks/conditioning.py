@@ -64,10 +64,11 @@ def make_conditioning(
     dim: int,
     norm: Literal["l2", "l1"],
     *,
+    alone: bool,
     key: PRNGKeyArray,
 ) -> Conditioning:
-    """The features for `kind`; a single task has none, as in BRC's code."""
-    if tasks == 1 or kind in ("multi-head", "none"):
+    """The features for `kind`; a task that the networks learned `alone` has none, as in BRC's code."""
+    if alone or kind in ("multi-head", "none"):
         return NoTaskFeatures()
     if kind == "one-hot":
         return OneHotTasks(tasks)

@@ -91,12 +91,14 @@ class TaskSet:
 
     Where no task has an image, observations are one array of `observation_dim`; else `Observations` with the images
     beside it. An action is a row of `action_dim` continuous dimensions and, where any task chooses among several, the
-    chosen index behind them.
+    chosen index behind them. `layout` are tasks that are not trained, to whose sizes they are padded as well: those
+    that the networks were made for, where they come from another run.
 
     Raises ValueError if it is empty or a name stands in it twice.
     """
 
     specs: tuple[TaskSpec, ...]
+    layout: tuple[TaskSpec, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.specs:
@@ -117,11 +119,11 @@ class TaskSet:
 
     @functools.cached_property
     def observation_dim(self) -> int:
-        return max(spec.observation_dim for spec in self.specs)
+        return max(spec.observation_dim for spec in (*self.specs, *self.layout))
 
     @functools.cached_property
     def action_dim(self) -> int:
-        return max(spec.action_dim for spec in self.specs)
+        return max(spec.action_dim for spec in (*self.specs, *self.layout))
 
     @functools.cached_property
     def placed_images(self) -> tuple[tuple[tuple[int, Image], ...], ...]:
@@ -140,7 +142,7 @@ class TaskSet:
         that size takes several.
         """
         places: dict[tuple[int, int, int], int] = {}
-        for spec in self.specs:
+        for spec in (*self.specs, *self.layout):
             for place, image in zip(_places(spec), images(spec.observation), strict=True):
                 places[place] = max(places.get(place, 0), image.shape[2])
         return tuple((height, width, channels) for (height, width, _), channels in sorted(places.items()))
@@ -151,13 +153,13 @@ class TaskSet:
 
     @functools.cached_property
     def _all_places(self) -> tuple[tuple[int, ...], ...]:
-        every = sorted({place for spec in self.specs for place in _places(spec)})
+        every = sorted({place for spec in (*self.specs, *self.layout) for place in _places(spec)})
         return tuple(tuple(every.index(place) for place in _places(spec)) for spec in self.specs)
 
     @functools.cached_property
     def choices(self) -> int:
         """The most that a task chooses among; 1 where all act continuously."""
-        return max(spec.choices for spec in self.specs)
+        return max(spec.choices for spec in (*self.specs, *self.layout))
 
     @property
     def choice_mask(self) -> Bool[np.ndarray, "tasks choices"]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
@@ -16,7 +17,7 @@ from polytask.agents.config import BRCConfig
 from polytask.agents.moments import seen
 from polytask.agents.observing import encoded, vectors_of
 from polytask.losses import optimiser_step
-from polytask.networks import CriticEnsemble, GaussianActor
+from polytask.networks import CriticEnsemble, GaussianActor, split
 from polytask.replay.batch import Batch
 
 ENTROPY_PER_DIMENSION = -0.5
@@ -37,21 +38,23 @@ def critic_step(
     The batch comes back with images encoded as the critics had them before the step: the actor need not again (ours).
     """
     optimiser = make_optimisers(config).network
+    moving, still = split(state.critic, config.moving)
 
-    def loss_fn(critic: CriticEnsemble, inputs: tuple[Batch, Array]) -> tuple[Array, Array | None]:
+    def loss_fn(moving: CriticEnsemble, inputs: tuple[Batch, Array]) -> tuple[Array, Array | None]:
+        critic = eqx.combine(moving, still)
         batch, target = inputs
         if critic.encoder is None:
             return critic_loss(config, facts, critic, batch, target), None
         features = encoded(critic, batch.observations, batch.task_ids)
         return critic_loss(config, facts, critic, batch._replace(observations=features), target), features
 
-    def step(critic: CriticEnsemble, gradient: CriticEnsemble) -> CriticEnsemble:
-        return optimiser_step(optimiser, critic, gradient, state.critic_optimiser)[0]
+    def step(moving: CriticEnsemble, gradient: CriticEnsemble) -> CriticEnsemble:
+        return optimiser_step(optimiser, moving, gradient, state.critic_optimiser)[0]
 
     inputs = (batch, critic_target(config, facts, state, batch, noise, growth_of(state.target_scale, scale)))
     loss, features, gradient, combiner, info = combined_or_mean(
         loss_fn,
-        state.critic,
+        moving,
         inputs,
         make_combiners(config).critic,
         state.critic_combiner,
@@ -59,14 +62,15 @@ def critic_step(
         len(facts.discount),
         step,
     )
-    critic, optimiser_state = optimiser_step(optimiser, state.critic, gradient, state.critic_optimiser)
+    moving, optimiser_state = optimiser_step(optimiser, moving, gradient, state.critic_optimiser)
+    target, target_still = split(state.target_critic, config.moving)
     return (
         dataclasses.replace(
             state,
-            critic=critic,
+            critic=eqx.combine(moving, still),
             critic_optimiser=optimiser_state,
             critic_combiner=combiner,
-            target_critic=polyak(critic, state.target_critic, config.tau),
+            target_critic=eqx.combine(polyak(moving, target, config.tau), target_still),
             target_scale=followed(state.target_scale, scale, config.tau),
         ),
         {"critic_loss": loss, **named("critic", info)},
@@ -87,17 +91,18 @@ def actor_step(
     Of the actor there is no step where every task chooses, as there is no actor.
     """
     optimisers = make_optimisers(config)
+    moving, still = split(state.actor, config.moving)
 
-    def step(actor: GaussianActor, gradient: GaussianActor) -> GaussianActor:
-        return optimiser_step(optimisers.network, actor, gradient, state.actor_optimiser)[0]
+    def step(moving: GaussianActor, gradient: GaussianActor) -> GaussianActor:
+        return optimiser_step(optimisers.network, moving, gradient, state.actor_optimiser)[0]
 
     metrics, stepped = {}, state
     if state.actor is None:
         _, (log_probs, q) = actor_loss(config, facts, None, state, batch, noise)
     else:
         loss, (log_probs, q), gradient, combiner, info = combined_or_mean(
-            lambda actor, inputs: actor_loss(config, facts, actor, state, *inputs),
-            state.actor,
+            lambda moving, inputs: actor_loss(config, facts, eqx.combine(moving, still), state, *inputs),
+            moving,
             (batch, noise),
             make_combiners(config).actor,
             state.actor_combiner,
@@ -105,7 +110,8 @@ def actor_step(
             len(facts.discount),
             step,
         )
-        actor, optimiser = optimiser_step(optimisers.network, state.actor, gradient, state.actor_optimiser)
+        moving, optimiser = optimiser_step(optimisers.network, moving, gradient, state.actor_optimiser)
+        actor = eqx.combine(moving, still)
         stepped = dataclasses.replace(state, actor=actor, actor_optimiser=optimiser, actor_combiner=combiner)
         metrics = {"actor_loss": loss, **named("actor", info)}
 
@@ -221,17 +227,20 @@ def measure_affinity(
     growth = growth_of(state.target_scale, scale)
     targets = jax.lax.map(lambda x: critic_target(config, facts, state, x[0], x[1], growth), (batches, noise[0]))
     network = make_optimisers(config).network
+    (moving_critic, still_critic), (moving_actor, still_actor) = (
+        split(part, config.moving) for part in (state.critic, state.actor)
+    )
 
-    def of_critic(critic: CriticEnsemble, datum: tuple[Batch, Array]) -> Float[Array, ""]:
-        return critic_loss(config, facts, critic, *datum)
+    def of_critic(moving: CriticEnsemble, datum: tuple[Batch, Array]) -> Float[Array, ""]:
+        return critic_loss(config, facts, eqx.combine(moving, still_critic), *datum)
 
-    def of_actor(actor: GaussianActor, datum: tuple[Batch, Array]) -> Float[Array, ""]:
-        return actor_loss(config, facts, actor, state, *datum)[0]
+    def of_actor(moving: GaussianActor, datum: tuple[Batch, Array]) -> Float[Array, ""]:
+        return actor_loss(config, facts, eqx.combine(moving, still_actor), state, *datum)[0]
 
-    critic = (state.critic, (batches, targets), network, state.critic_optimiser)
+    critic = (moving_critic, (batches, targets), network, state.critic_optimiser)
     measured = {"critic": observe_part("critic", averages, of_critic, *critic), "actor": averages["actor"]}
     if state.actor is not None:
-        actor = (state.actor, (batches, noise[1]), network, state.actor_optimiser)
+        actor = (moving_actor, (batches, noise[1]), network, state.actor_optimiser)
         acts = facts.action_mask.sum(axis=-1) > 0 if state.critic.choices > 1 else None
         measured["actor"] = observe_part("actor", averages, of_actor, *actor, among=acts)
     return measured

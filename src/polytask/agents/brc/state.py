@@ -12,7 +12,7 @@ from polytask.agents.combining import make_combiners
 from polytask.agents.config import BRCConfig
 from polytask.agents.moments import Moments
 from polytask.agents.observing import image_features
-from polytask.networks import CriticEnsemble, GaussianActor, TaskHead, make_conditioning, make_trunk
+from polytask.networks import CriticEnsemble, GaussianActor, TaskHead, adapted, make_conditioning, make_trunk, split
 from polytask.networks.critic import CriticMember
 from polytask.tasks.spec import TaskSet
 
@@ -56,7 +56,12 @@ def init(config: BRCConfig, tasks: TaskSet, key: PRNGKeyArray) -> BRCState:
     observations, actions, count = tasks.observation_dim, tasks.action_dim, len(tasks)
     heads = count if config.conditioning == "multi-head" else 1
     conditioning = make_conditioning(
-        config.conditioning, count, config.embedding_dim, config.embedding_norm, key=key_task
+        config.conditioning,
+        count,
+        config.embedding_dim,
+        config.embedding_norm,
+        alone=len(tasks.layout or tasks.specs) == 1,
+        key=key_task,
     )
     outputs = 1 if config.critic_loss == "squared-error" else config.bins
     encoder = image_features(config, tasks, conditioning.dim, key=jax.random.fold_in(key, 1))
@@ -73,6 +78,10 @@ def init(config: BRCConfig, tasks: TaskSet, key: PRNGKeyArray) -> BRCState:
     if actions or tasks.choices == 1:
         sizes = (seen, conditioning.dim, config.actor_width, config.actor_depth)
         actor = GaussianActor(make_trunk(config.trunk, *sizes, key=key_actor), actions, heads, key=key_heads)
+    if config.adapter_rank:
+        critic = adapted(critic, config.adapter_rank, key=jax.random.fold_in(key_critic, 1))
+        actor = actor and adapted(actor, config.adapter_rank, key=jax.random.fold_in(key_actor, 1))
+    moving_critic, moving_actor = split(critic, config.moving)[0], split(actor, config.moving)[0]
     counted = tasks.choices > 1 and config.choice_policy == "epsilon-greedy"
     shape = (count,) if config.temperature == "per-task" else ()
     log_temperature = jnp.log(jnp.full(shape, config.initial_temperature, float))
@@ -82,12 +91,12 @@ def init(config: BRCConfig, tasks: TaskSet, key: PRNGKeyArray) -> BRCState:
         critic=critic,
         target_critic=jax.tree.map(jnp.copy, critic),
         log_temperature=log_temperature,
-        actor_optimiser=optimisers.network.init(eqx.filter(actor, eqx.is_array)),
-        critic_optimiser=optimisers.network.init(eqx.filter(critic, eqx.is_array)),
+        actor_optimiser=optimisers.network.init(eqx.filter(moving_actor, eqx.is_array)),
+        critic_optimiser=optimisers.network.init(eqx.filter(moving_critic, eqx.is_array)),
         temperature_optimiser=optimisers.temperature.init(log_temperature),
         task_entropy=jnp.zeros(count),
-        critic_combiner=combiners.critic and combiners.critic.init(critic, count),
-        actor_combiner=combiners.actor and combiners.actor.init(actor, count),
+        critic_combiner=combiners.critic and combiners.critic.init(moving_critic, count),
+        actor_combiner=combiners.actor and combiners.actor.init(moving_actor, count),
         moments=Moments(count, observations) if config.normalise_observations else None,
         target_scale=jnp.zeros(count) if config.target_scale == "tracked" else None,
         updates=jnp.int32(0) if counted else None,
