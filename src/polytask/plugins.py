@@ -3,9 +3,10 @@
 import dataclasses
 import difflib
 import importlib
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar, get_args, get_origin
 
 T = TypeVar("T")
 
@@ -78,6 +79,54 @@ class Table(Generic[T]):
 
     def _taken(self) -> set[str]:
         return {*self.built_in, *self.reserved}
+
+
+def options_of(name: str, make: Callable[..., Any], text: str, reserved: Sequence[str] = ()) -> dict[str, Any]:
+    """The options of a function as they stand behind its name on the command line: "c=0.4:weights=1,2".
+
+    - `reserved`: parameters that are no options, since others give them.
+
+    Raises ValueError for an option that the function lacks, and for a text that is not its value.
+    """
+    known = {option: one for option, one in inspect.signature(make).parameters.items() if option not in reserved}
+    pairs = dict(_pair(name, part) for part in text.split(":")) if text else {}
+    check_options(name, pairs, known)
+    return {option: _value(name, option, known[option].annotation, written) for option, written in pairs.items()}
+
+
+def check_options(name: str, asked: Iterable[str], known: Iterable[str]) -> None:
+    """Raises ValueError, with all that there are, for an option that is not known."""
+    valid = list(known)
+    for option in asked:
+        if option not in valid:
+            there = f"its options are {', '.join(valid)}" if valid else "it has none"
+            raise ValueError(f"{name} has no option {option!r}: {there}")
+
+
+def _pair(name: str, part: str) -> tuple[str, str]:
+    option, equals, value = part.partition("=")
+    if not equals:
+        raise ValueError(f"options are written {name}:option=value, not {name}:{part}")
+    return option, value
+
+
+def _value(name: str, option: str, kind: Any, text: str) -> Any:
+    """The value that a text stands for; commas separate the items of a list."""
+    if get_origin(kind) is Sequence:
+        return tuple(_value(name, option, get_args(kind)[0], item) for item in text.split(","))
+    if kind is bool:
+        kind = Literal["true", "false"]
+        return _value(name, option, kind, text) == "true"
+    if get_origin(kind) is Literal and text not in get_args(kind):
+        raise ValueError(f"{name}'s {option} is one of {', '.join(get_args(kind))}, not {text!r}")
+    number = next((k for k in (int, float) if k is kind or k in get_args(kind)), None)
+    if number is None:
+        return text
+    try:
+        return number(text)
+    except ValueError as error:
+        what = "a whole number" if number is int else "a number"
+        raise ValueError(f"{name}'s {option} is {what}, not {text!r}") from error
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

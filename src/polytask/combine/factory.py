@@ -2,11 +2,11 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args
 
 from polytask.combine.base import Aggregator, Combiner, Scale, Selector, Weighting
 from polytask.combine.it_mtl import Candidate, it_mtl
-from polytask.plugins import Table, nearest
+from polytask.plugins import Table, check_options, nearest, options_of
 
 METHODS: Table[Callable[..., Any]] = Table(
     what="combiner",
@@ -86,12 +86,8 @@ def make_combiner(name: str, *, scale: Scale = "sum", **options: Any) -> Combine
     if scale not in get_args(Scale):
         raise ValueError(f"scale is 'sum', 'mean' or 'paper', not {scale!r}")
     known = inspect.signature(make).parameters
-    written = dict(_pair(name, part) for part in text.split(":")) if text else {}
-    unknown = [option for option in (*written, *options) if option not in known]
-    if unknown:
-        valid = f"its options are {', '.join(known)}" if known else "it has none"
-        raise ValueError(f"{name} has no option {unknown[0]!r}: {valid}")
-    options = {option: _value(name, option, known[option].annotation, t) for option, t in written.items()} | options
+    check_options(name, options, known)
+    options = options_of(name, make, text) | options
     missing = [option for option, given in known.items() if given.default is given.empty and option not in options]
     if missing:
         raise ValueError(f"{name} needs the option {missing[0]!r}, such as {name}:{missing[0]}=...")
@@ -103,24 +99,3 @@ def make_combiner(name: str, *, scale: Scale = "sum", **options: Any) -> Combine
             f"the entry point {name!r} of {METHODS.group} must return a Combiner, not {type(made).__name__}"
         )
     return Combiner(name, made, scale)
-
-
-def _pair(name: str, part: str) -> tuple[str, str]:
-    option, equals, value = part.partition("=")
-    if not equals:
-        raise ValueError(f"options are written {name}:option=value, not {name}:{part}")
-    return option, value
-
-
-def _value(name: str, option: str, kind: Any, text: str) -> Any:
-    """The value that a text stands for; commas separate the items of a list."""
-    if get_origin(kind) is Sequence:
-        return tuple(_value(name, option, get_args(kind)[0], item) for item in text.split(","))
-    number = next((k for k in (int, float) if k is kind or k in get_args(kind)), None)
-    if number is None:
-        return text
-    try:
-        return number(text)
-    except ValueError as error:
-        what = "a whole number" if number is int else "a number"
-        raise ValueError(f"{name}'s {option} is {what}, not {text!r}") from error
