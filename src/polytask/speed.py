@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from polytask import random
-from polytask.agents.config import BRCConfig
+from polytask.agents.config import AgentConfig, BRCConfig
 from polytask.agents.factory import make_agent
 from polytask.online.config import TrainConfig
 from polytask.online.trainer import OnlineTrainer
@@ -123,7 +123,7 @@ def blocks(function: Callable[[], Any], budget: float, least: int = 5) -> list[f
     return times
 
 
-def random_batches(config: BRCConfig, tasks: TaskSet) -> Batch:
+def random_batches(config: AgentConfig, tasks: TaskSet) -> Batch:
     """What one call of an agent's update takes, of random numbers."""
     draws, shape = np.random.default_rng(0), (config.updates_per_step, config.batch_size)
 
@@ -140,7 +140,7 @@ def random_batches(config: BRCConfig, tasks: TaskSet) -> Batch:
     )
 
 
-def update_call(config: BRCConfig, tasks: TaskSet) -> Callable[[], Any]:
+def update_call(config: AgentConfig, tasks: TaskSet) -> Callable[[], Any]:
     """A call that makes `updates_per_step` gradient steps of a fresh agent, one call after another."""
     agent = make_agent(config, tasks)
     state, key = agent.init(random.key(0, "init")), random.key(0, "update")

@@ -50,7 +50,9 @@ class AgentConfig(Protocol):
 class BRCConfig:
     """Hyperparameters of BRC. Widths in units, rates per gradient step.
 
-    `trunk` is that of actor and critics, a name in `polytask.networks.TRUNKS`.
+    `trunk` is that of actor and critics, a name in `polytask.networks.TRUNKS`, with its options behind it:
+    "soft-modules:modules=4" (docs/networks.md). `conditioning="one-hot-multi-head"` has one-hot features and a head for
+    each task.
     Ablations: `critic_loss`, `conditioning`, `normalise_rewards`. The task-weighted critic's loss is the cross-entropy
     times its task's `relevance`: NAME=WEIGHT, and 1 for tasks that are not named. With a combiner (a name that
     `polytask.combine` knows, at scale "mean") the critics' or the actor's gradient is combined from one gradient per
@@ -84,7 +86,7 @@ class BRCConfig:
     v_max: float = field(10.0, range="(0, inf)")
     critic_loss: Literal["cross-entropy", "squared-error", "task-weighted"] = "cross-entropy"
     relevance: tuple[str, ...] = ()
-    conditioning: Literal["embedding", "one-hot", "multi-head", "none"] = "embedding"
+    conditioning: Literal["embedding", "one-hot", "multi-head", "one-hot-multi-head", "none"] = "embedding"
     embedding_dim: int = field(32, range="[1, inf)")
     embedding_norm: Literal["l2", "l1"] = "l2"
     normalise_rewards: bool = True
@@ -133,11 +135,13 @@ class BRCConfig:
 class SACConfig:
     """Hyperparameters of the baseline. Widths in units, rates per gradient step.
 
-    `trunk` is that of actor and critics, a name in `polytask.networks.TRUNKS`.
+    `trunk` is that of actor and critics, a name in `polytask.networks.TRUNKS` with its options behind it. Tasks are
+    told apart by heads of their own, by one-hot features, or by both.
     """
 
     kind: Literal["sac"] = "sac"
     trunk: str = "mlp"
+    conditioning: Literal["multi-head", "one-hot", "one-hot-multi-head"] = "multi-head"
     width: int = field(256, range="[1, inf)")
     depth: int = field(2, range="[0, inf)")
     mask_padded_actions: bool = True

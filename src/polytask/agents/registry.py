@@ -46,13 +46,20 @@ def agent_config(kind: str, **values: Any) -> Any:
     return config
 
 
+CONDITIONED = "take --agent.conditioning one-hot, or one-hot-multi-head for heads of the tasks' own as well"
+
+
+def _told_apart(config: BRCConfig | SACConfig, tasks: "TaskSet") -> bool:
+    return len(tasks) == 1 or config.conditioning not in ("multi-head", "none")
+
+
 def _brc(config: BRCConfig, tasks: "TaskSet", mesh: "Mesh | None") -> "Agent":
     from polytask.agents import brc
     from polytask.agents.base import Agent
     from polytask.agents.combining import make_combiners
-    from polytask.networks import ENCODERS, TRUNKS
+    from polytask.networks import ENCODERS, check_trunk
 
-    TRUNKS.check(config.trunk, "--agent.trunk")
+    check_trunk(config.trunk, told_apart=_told_apart(config, tasks), instead=CONDITIONED)
     ENCODERS.check(config.encoder, "--agent.encoder")
     combiners = make_combiners(config)
     if combiners.actor and tasks.choices > 1:
@@ -67,18 +74,19 @@ def _brc(config: BRCConfig, tasks: "TaskSet", mesh: "Mesh | None") -> "Agent":
 def _sac(config: SACConfig, tasks: "TaskSet", mesh: "Mesh | None") -> "Agent":
     from polytask.agents import sac
     from polytask.agents.base import Agent
-    from polytask.networks import TRUNKS
+    from polytask.networks import check_trunk
 
-    TRUNKS.check(config.trunk, "--agent.trunk")
+    check_trunk(config.trunk, told_apart=_told_apart(config, tasks), instead=CONDITIONED)
     return Agent(sac.ALGORITHM, config, tasks, mesh)
 
 
 def _dqn(config: DQNConfig, tasks: "TaskSet", mesh: "Mesh | None") -> "Agent":
     from polytask.agents import dqn
     from polytask.agents.base import Agent
-    from polytask.networks import ENCODERS, TRUNKS
+    from polytask.networks import ENCODERS, check_trunk
 
-    TRUNKS.check(config.trunk, "--agent.trunk")
+    instead = "'dqn' has a head for each task only; take --agent.kind brc"
+    check_trunk(config.trunk, told_apart=len(tasks) == 1, instead=instead)
     ENCODERS.check(config.encoder, "--agent.encoder")
     acting = [spec.name for spec in tasks if spec.choices == 1]
     if acting:

@@ -1,7 +1,8 @@
 """Multi-task, multi-head SAC (Haarnoja et al. 2018, arXiv 1801.01290), the baseline that BRC is held against.
 
 As Meta-World's MT-SAC: a shared ReLU trunk with one head for each task in actor and critics, the minimum of two target
-critics, a temperature for each task, raw rewards, target entropy -|A|. Batch, rates and updates per step default to
+critics, a temperature for each task, raw rewards, target entropy -|A|. One-hot features of the tasks and one head for
+all of them, and other trunks, are switches. Batch, rates and updates per step default to
 BRC's, so that both see the same data.
 """
 
@@ -19,7 +20,7 @@ from polytask.agents.base import Algorithm, TaskFacts, diagnose_tasks, polyak, s
 from polytask.agents.config import SACConfig
 from polytask.agents.observing import vectors_of
 from polytask.losses import optimiser_step, soft_policy_loss, soft_td_target, temperature_loss
-from polytask.networks import CriticEnsemble, GaussianActor, NoTaskFeatures, TaskHead, make_trunk
+from polytask.networks import CriticEnsemble, GaussianActor, NoTaskFeatures, OneHotTasks, TaskHead, make_trunk
 from polytask.networks.critic import CriticMember
 from polytask.replay.batch import Batch
 from polytask.tasks.spec import TaskSet
@@ -48,12 +49,14 @@ def init(config: SACConfig, tasks: TaskSet, key: PRNGKeyArray) -> SACState:
         key_trunk, key_head = jax.random.split(member_key)
         sizes = (observations + actions, conditioning.dim, config.width, config.depth)
         trunk = make_trunk(config.trunk, *sizes, key=key_trunk)
-        return CriticMember(trunk, TaskHead(trunk.width, 1, count, key=key_head, scale=1.0))
+        return CriticMember(trunk, TaskHead(trunk.width, 1, heads, key=key_head, scale=1.0))
 
-    conditioning = NoTaskFeatures()
+    heads = count if config.conditioning.endswith("multi-head") else 1
+    told = config.conditioning.startswith("one-hot") and count > 1
+    conditioning = OneHotTasks(count) if told else NoTaskFeatures()
     critic = CriticEnsemble(2, conditioning, make_member, key=key_critic)
     trunk = make_trunk(config.trunk, observations, conditioning.dim, config.width, config.depth, key=key_actor)
-    actor = GaussianActor(trunk, actions, count, key=key_heads)
+    actor = GaussianActor(trunk, actions, heads, key=key_heads)
     log_temperature = jnp.log(jnp.full(count, config.initial_temperature, float))
     adam = optax.adam(config.learning_rate)
     return SACState(

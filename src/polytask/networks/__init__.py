@@ -14,6 +14,7 @@ from polytask.networks.encoder import Encoder as Encoder
 from polytask.networks.encoder import ImageFeatures as ImageFeatures
 from polytask.networks.factory import ENCODERS as ENCODERS
 from polytask.networks.factory import TRUNKS as TRUNKS
+from polytask.networks.factory import check_trunk as check_trunk
 from polytask.networks.factory import make_encoder as make_encoder
 from polytask.networks.factory import make_trunk as make_trunk
 from polytask.networks.layers import Dense as Dense

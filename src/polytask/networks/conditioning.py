@@ -59,7 +59,7 @@ Conditioning = TaskEmbedding | OneHotTasks | NoTaskFeatures
 
 
 def make_conditioning(
-    kind: Literal["embedding", "one-hot", "multi-head", "none"],
+    kind: Literal["embedding", "one-hot", "multi-head", "one-hot-multi-head", "none"],
     tasks: int,
     dim: int,
     norm: Literal["l2", "l1"],
@@ -70,6 +70,6 @@ def make_conditioning(
     """The features for `kind`; a task that the networks learned `alone` has none, as in BRC's code."""
     if alone or kind in ("multi-head", "none"):
         return NoTaskFeatures()
-    if kind == "one-hot":
+    if kind in ("one-hot", "one-hot-multi-head"):
         return OneHotTasks(tasks)
     return TaskEmbedding(tasks, dim, norm, key=key)

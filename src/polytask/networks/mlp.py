@@ -1,10 +1,32 @@
 """A plain ReLU network, the trunk of the SAC baseline."""
 
+from collections.abc import Callable, Sequence
+
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from polytask.networks.layers import Dense
 from polytask.networks.trunk import Trunk, joined
+
+
+def dense_layers(sizes: Sequence[int], *, key: PRNGKeyArray) -> tuple[Dense, ...]:
+    """Layers from each size to the next."""
+    keys = jax.random.split(key, len(sizes) - 1)
+    return tuple(Dense(m, n, key=k) for m, n, k in zip(sizes[:-1], sizes[1:], keys, strict=True))
+
+
+def relu_between(layers: Sequence[Callable[[Array], Array]], x: Float[Array, "*shape inputs"]) -> Array:
+    """The layers one after another, with ReLU between them and none behind."""
+    x = layers[0](x)
+    for layer in layers[1:]:
+        x = layer(jax.nn.relu(x))
+    return x
+
+
+def check_depth(what: str, depth: int) -> None:
+    """Raises ValueError for a trunk without layers."""
+    if depth < 1:
+        raise ValueError(f"{what} has at least one layer, not {depth}; choose depth 1 or more, or another trunk")
 
 
 class MLP(Trunk):
@@ -16,11 +38,8 @@ class MLP(Trunk):
     layers: tuple[Dense, ...]
 
     def __init__(self, inputs: int, task_features: int, width: int, depth: int, *, key: PRNGKeyArray) -> None:
-        if depth < 1:
-            raise ValueError(f"an mlp has at least one layer, not {depth}; choose depth 1 or more, or another trunk")
-        sizes = (inputs + task_features, *[width] * depth)
-        keys = jax.random.split(key, depth)
-        self.layers = tuple(Dense(m, n, key=k) for m, n, k in zip(sizes[:-1], sizes[1:], keys, strict=True))
+        check_depth("an mlp", depth)
+        self.layers = dense_layers((inputs + task_features, *[width] * depth), key=key)
 
     @property
     def width(self) -> int:

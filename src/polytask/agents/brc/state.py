@@ -54,7 +54,7 @@ def init(config: BRCConfig, tasks: TaskSet, key: PRNGKeyArray) -> BRCState:
     """Fresh parameters. Call outside of `jit`: many orthogonal initialisers at once can deadlock XLA's CPU pool."""
     key_task, key_critic, key_actor, key_heads = jax.random.split(key, 4)
     observations, actions, count = tasks.observation_dim, tasks.action_dim, len(tasks)
-    heads = count if config.conditioning == "multi-head" else 1
+    heads = count if config.conditioning.endswith("multi-head") else 1
     conditioning = make_conditioning(
         config.conditioning,
         count,
