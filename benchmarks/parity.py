@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from polytask.stepping.envpool import Pool
 from polytask.tasks import TaskOptions, TaskSpec, catalogue, resolve
+from polytask.tasks.pool import Pool
 from polytask.tasks.registry import build_env
 
 OBSERVATION_TOLERANCE = 0.02

@@ -57,7 +57,7 @@ def test_the_recipe_s_suite_is_named_listed_and_stepped(maze):
     assert resolve(["maze/small"]).horizon == 100
     assert named_sets()["maze/all"] == tasks.names
     assert [spec.name for spec in catalogue("maze/*")] == list(tasks.names)
-    assert len(catalogue(None)) == 109
+    assert len(catalogue(None)) == 344
     streams = []
     for engine in ("serial", "process"):
         stepper = make_stepper(tasks, engine, goal_seed=0)
@@ -70,7 +70,7 @@ def test_the_recipe_s_suite_is_named_listed_and_stepped(maze):
 def test_its_names_are_suggested_and_its_tasks_listed_by_the_command(maze):
     with pytest.raises(UnknownTaskError, match=r"unknown task 'maze/smal'\. Did you mean maze/small"):
         resolve(["maze/smal"])
-    with pytest.raises(UnknownTaskError, match=r"suites metaworld, dmc, gym, minatar, maze"):
+    with pytest.raises(UnknownTaskError, match=r"suites metaworld, dmc, gym, minatar, atari, minigrid, procgen, maze"):
         resolve(["labyrinth/one"])
     code, out, _ = command("tasks", "maze/all")
     assert code == 0
@@ -114,7 +114,7 @@ def test_a_built_in_name_cannot_be_taken(install_suite):
     install_suite("loops_suite", "", "dmc = loops_suite:SUITE")
     assert len(resolve(["dmc/dogs"])) == 4
     with pytest.warns(UserWarning, match="'dmc'.*loops_suite.*another one"):
-        assert len(named_sets()) == 6
+        assert len(named_sets()) == 9
 
 
 def test_a_spec_of_another_name_is_refused(install_suite):

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from polytask.tasks import TaskOptions, UnknownTaskError, catalogue, dmc, make_env, metaworld, named_sets, resolve
+from polytask.tasks import TaskOptions, UnknownTaskError, catalogue, make_env, named_sets, resolve
 from polytask.tasks.minatar import GAMES
 from polytask.tasks.spaces import Box, Vector
 from tests.small import command
@@ -27,6 +27,9 @@ def test_sets_expand_in_place_and_keep_their_order():
         "dmc/dogs": 4,
         "dmc/humanoids": 3,
         "minatar/all": 5,
+        "atari/57": 57,
+        "procgen/easy": 16,
+        "procgen/hard": 16,
     }
 
 
@@ -83,7 +86,7 @@ def test_repeats_are_refused():
 
 def test_catalogue():
     everything = catalogue(None)
-    assert len(everything) == len(metaworld.TASKS) + len(dmc.TASKS) + len(GAMES) == 106
+    assert len(everything) == 50 + 51 + len(GAMES) + 104 + 81 + 50
     assert [spec.name for spec in catalogue("reach")] == [
         "metaworld/reach-v3",
         "metaworld/reach-wall-v3",

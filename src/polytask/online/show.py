@@ -42,23 +42,29 @@ def show(config: "TrainConfig[Any]", tasks: "TaskSet", runs: Mapping[int, Path])
 
 
 def task_table(rows: "list[tuple[str, TaskSpec]]") -> "Table":
-    """Facts under a label each; fits in 80 columns with the suites' longest names."""
+    """Facts under a label each, and options that all have below; fits in 80 columns with the suites' longest names."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    options = {spec.options for _, spec in rows}
+    of_all = _text(options.pop()) if len(options) == 1 else ""
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, caption=of_all or None, caption_justify="left")
     table.add_column("task", overflow="fold", min_width=24)
     for heading in ("obs", "act", "steps"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("judged", "engine", "goals, rew."):
         table.add_column(heading, no_wrap=True)
     for label, spec in rows:
         sizes = [size_of(spec.observation), size_of(spec.action), str(spec.horizon)]
         judged = "success" if spec.success != "none" else "return"
-        chosen = [spec.goals, spec.reward_version, *(f"{name}={value}" for name, value in spec.options)]
+        chosen = [spec.goals, spec.reward_version, "" if of_all else _text(spec.options)]
         variant = ", ".join(fact for fact in chosen if fact)
         table.add_row(*map(Text, (label, *sizes, judged, spec.engine, variant)))
     return table
+
+
+def _text(options: "tuple[tuple[str, Any] | list[Any], ...]") -> str:
+    return ", ".join(f"{name}={value}" for name, value in options)
 
 
 def _alike(config: "TrainConfig[Any]", tasks: "TaskSet") -> "Table":

@@ -31,8 +31,8 @@ class TaskEnv(gymnasium.Wrapper):
         self._inner_action = env.action_space
         self._read = reader(spec.name, env.observation_space, spec.observation)
         check_action(spec.name, env.action_space, spec.action)
-        self.observation_space = _observations(spec.observation)
-        self.action_space = _actions(spec)
+        self.observation_space = gym_observations(spec.observation)
+        self.action_space = gym_actions(spec)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         seed = self._first_seed if seed is None else seed
@@ -57,15 +57,17 @@ class TaskEnv(gymnasium.Wrapper):
         return self._read(observation), reward, terminated, truncated, info
 
 
-def _observations(space: Observation) -> gymnasium.Space:
+def gym_observations(space: Observation) -> gymnasium.Space:
+    """The space of a TaskEnv's observations."""
     if isinstance(space, Named):
-        return gymnasium.spaces.Dict([(name, _observations(part)) for name, part in space.parts])
+        return gymnasium.spaces.Dict([(name, gym_observations(part)) for name, part in space.parts])
     if isinstance(space, Image):
         return gymnasium.spaces.Box(0, 255, (space.height, space.width, space.channels), np.uint8)
     return gymnasium.spaces.Box(-np.inf, np.inf, (space.size,), np.float32)
 
 
-def _actions(spec: TaskSpec) -> gymnasium.Space:
+def gym_actions(spec: TaskSpec) -> gymnasium.Space:
+    """The space of a TaskEnv's actions."""
     if isinstance(spec.action, Choices):
         sizes = spec.action.sizes
         return gymnasium.spaces.Discrete(sizes[0]) if len(sizes) == 1 else gymnasium.spaces.MultiDiscrete(list(sizes))

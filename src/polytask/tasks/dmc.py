@@ -3,6 +3,8 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from polytask.tasks.options import TaskOptions
 from polytask.tasks.spaces import Box, Vector
 from polytask.tasks.spec import TaskSpec
@@ -129,6 +131,11 @@ def _build(spec: TaskSpec, seed: int, render: bool) -> "gymnasium.Env":
     return dmc_env(spec, seed, render)
 
 
+def _envpool(spec: TaskSpec) -> EnvPoolTask:
+    entries = LAYOUTS[spec.task].entries
+    return EnvPoolTask(envpool_id(spec.task), read=lambda given: np.concatenate([given[e].ravel() for e in entries]))
+
+
 SUITE = Suite(
     name="dmc",
     spec=spec,
@@ -137,5 +144,5 @@ SUITE = Suite(
     groups=GROUPS,
     package="dm_control",
     install="pip install -e '.[official]' in the checkout",
-    envpool=lambda spec: EnvPoolTask(envpool_id(spec.task), entries=LAYOUTS[spec.task].entries),
+    envpool=_envpool,
 )

@@ -30,7 +30,7 @@ def spec(task: str, options: TaskOptions) -> TaskSpec:
     return TaskSpec(
         name=f"minatar/{task}",
         suite="minatar",
-        observation=Image(10, 10, channels, options.stack),
+        observation=Image(10, 10, channels, options.stack or 1),
         action=Choices((len(actions),)),
         horizon=horizon,
         discount=options.discount_over(horizon),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,13 +22,13 @@ PROBLEM_PREFIX = "problems/"
 class EnvPoolTask(NamedTuple):
     """How EnvPool is asked for a task.
 
-    `id` and `arguments` go to `envpool.make`; `entries` are the parts of the observation that make up the flat one, in
-    order, where EnvPool gives a dictionary.
+    `id` and `arguments` go to `envpool.make`; `read` makes the task's observation, of one frame, out of EnvPool's,
+    whose arrays have a leading axis of 1.
     """
 
     id: str
     arguments: Mapping[str, Any] = {}
-    entries: tuple[str, ...] | None = None
+    read: Callable[[Any], Any] = operator.itemgetter(0)
 
 
 @dataclasses.dataclass(frozen=True)
