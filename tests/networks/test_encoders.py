@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from polytask.networks import ENCODERS, ImageFeatures, make_encoder
-from polytask.networks.convolution import Conv, max_pool, patches
+from polytask.networks.convolution import Conv, batch_last, max_pool, patches
 from polytask.networks.nature import HALVED, SMALLEST
 from tests.dtypes import cast, forms
 
@@ -37,15 +37,17 @@ def xla_convolution(conv: Conv, x: jax.Array) -> jax.Array:
 @pytest.mark.parametrize("sides", [(8, 11), (13, 9)])
 def test_patches_times_a_kernel_are_a_convolution(size, stride, sides):
     conv = Conv(3, 5, size, stride, key=KEY)
-    x = pictures(2, *sides, 3).astype(jnp.float32) / 255
-    expected = xla_convolution(conv, x)
-    np.testing.assert_allclose(call(conv, x), expected, rtol=1e-4, atol=1e-5)
-    assert patches(x, size, stride).shape == (*expected.shape[:3], size * size * 3)
+    images = pictures(2, *sides, 3)
+    expected = batch_last(xla_convolution(conv, images.astype(jnp.float32) / 255))
+    x = batch_last(images)
+    np.testing.assert_allclose(call(conv, x), expected, rtol=1e-4, atol=1e-5)  # bytes count from 0 to 1
+    np.testing.assert_allclose(call(conv, x.astype(jnp.float32) / 255), expected, rtol=1e-4, atol=1e-5)
+    assert patches(x, size, stride).shape == (size * size * 3, *expected.shape[1:])
 
 
 @pytest.mark.parametrize("sides", [(7, 6), (1, 3)])
 def test_pooling_halves_sides_and_takes_the_largest(sides):
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, *sides, 3)), jnp.float32)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(3, *sides, 2)), jnp.float32)
     expected = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), "SAME")
     np.testing.assert_array_equal(jax.jit(max_pool)(x), expected)
 

@@ -25,11 +25,6 @@ class Encoder(eqx.Module):
         """The features of each image."""
 
 
-def unit_range(images: UInt8[Array, "*shape"], dtype: jnp.dtype) -> Float[Array, "*shape"]:
-    """Bytes as numbers from 0 to 1."""
-    return images.astype(dtype) / 255
-
-
 class ImageFeatures(eqx.Module):
     """An encoder for each place that a set of tasks has an image at, shared by the tasks that have one there.
 

@@ -3,10 +3,10 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped, UInt8
 
-from polytask.networks.convolution import Conv, max_pool
-from polytask.networks.encoder import Encoder, unit_range
+from polytask.networks.convolution import Conv, batch_last, flattened, max_pool
+from polytask.networks.encoder import Encoder
 from polytask.networks.layers import Dense, LayerNorm
 from polytask.networks.nature import scaled_channels
 
@@ -25,7 +25,7 @@ class Stage(eqx.Module):
         convolutions = [Conv(outputs, outputs, 3, 1, key=own) for own in rest]
         self.blocks = ((convolutions[0], convolutions[1]), (convolutions[2], convolutions[3]))
 
-    def __call__(self, x: Float[Array, "batch height breadth channels"]) -> Float[Array, "batch rows columns outputs"]:
+    def __call__(self, x: Shaped[Array, "channels height breadth batch"]) -> Float[Array, "outputs rows columns batch"]:
         x = max_pool(self.first(_padded(x)))
         for one, other in self.blocks:
             hidden = one(_padded(jax.nn.relu(x)))
@@ -59,12 +59,12 @@ class Impala(Encoder):
         return self.dense.kernel.shape[-1]
 
     def __call__(self, images: UInt8[Array, "batch rows columns channels"]) -> Float[Array, "batch width"]:
-        x = unit_range(images, self.dense.kernel.dtype)
+        x = batch_last(images)
         for stage in self.stages:
             x = stage(x)
         x = jax.nn.relu(x)
-        return self.norm(self.dense(x.reshape(x.shape[0], -1)))
+        return self.norm(self.dense(flattened(x)))
 
 
-def _padded(x: Float[Array, "batch height breadth channels"]) -> Float[Array, "batch rows columns channels"]:
+def _padded(x: Shaped[Array, "channels height breadth batch"]) -> Shaped[Array, "channels rows columns batch"]:
     return jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))

@@ -3,8 +3,8 @@
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
-from polytask.networks.convolution import Conv
-from polytask.networks.encoder import Encoder, unit_range
+from polytask.networks.convolution import Conv, batch_last, flattened
+from polytask.networks.encoder import Encoder
 from polytask.networks.layers import Dense, LayerNorm
 
 SMALLEST = 36  # the smallest side that leaves the Nature network a picture
@@ -45,10 +45,10 @@ class Nature(Encoder):
         return self.dense.kernel.shape[-1]
 
     def __call__(self, images: UInt8[Array, "batch rows columns channels"]) -> Float[Array, "batch width"]:
-        x = unit_range(images, self.dense.kernel.dtype)
+        x = batch_last(images)
         for convolution in self.convolutions:
             x = jax.nn.relu(convolution(x))
-        return self.norm(self.dense(x.reshape(x.shape[0], -1)))
+        return self.norm(self.dense(flattened(x)))
 
 
 def scaled_channels(channels: int, multiplier: float) -> int:
