@@ -24,4 +24,8 @@ from polytask.networks.layers import TaskHead as TaskHead
 from polytask.networks.mlp import MLP as MLP
 from polytask.networks.moving import Moving as Moving
 from polytask.networks.moving import split as split
+from polytask.networks.reparameterised import ConvTrunk as ConvTrunk
+from polytask.networks.reparameterised import RCTrunk as RCTrunk
+from polytask.networks.reparameterised import add_task as add_task
+from polytask.networks.reparameterised import response_init as response_init
 from polytask.networks.trunk import Trunk as Trunk

@@ -103,6 +103,9 @@ class TrainConfig(SupervisedConfig, RunConfig):
     standardise: bool = field(True, before=False)
     """Bring inputs and regression labels to mean 0 and deviation 1, by the training rows. Scores, evaluated losses and
     predictions stay in units of the data; the training loss is in standardised ones."""
+    incremental: bool = field(False)
+    """Learn filters of images that later runs build on; with --from RUN, add tasks to such a run: its filters stay as
+    they are, and its tasks keep every bit of their answers. --trunk.width and .depth are those of the first run."""
     checkpoint_every: int = field(1_000, range="[1, inf)", resumable=True, compared=False)
     """Steps between checkpoints, each after the evaluation that comes then."""
 
@@ -115,3 +118,8 @@ class TrainConfig(SupervisedConfig, RunConfig):
     def stride(self) -> int:
         """The steps between two evaluations are one program."""
         return self.log_every
+
+    @property
+    def warm(self) -> bool:
+        """An incremental run takes its source as it is."""
+        return super().warm and not self.incremental

@@ -43,9 +43,13 @@ def kind_of(resolve: "Callable[[TrainConfig], Problem]") -> Kind:
     """The kind, where `resolve` gives the problem of a configuration."""
 
     def make(config: TrainConfig, runs: Mapping[int, Path]) -> "SupervisedTrainer":
+        from polytask.supervised.incremental import begin
         from polytask.supervised.trainer import SupervisedTrainer
 
-        return SupervisedTrainer(config, resolve(config), tuple(runs))
+        problem, earlier = resolve(config), None
+        if config.incremental:
+            config, earlier = begin(config, problem, list(runs.values()))
+        return SupervisedTrainer(config, problem, tuple(runs), earlier)
 
     def tasks(config: TrainConfig) -> tuple[str, ...]:
         return config.tasks or resolve(config).names

@@ -10,7 +10,9 @@ from jaxtyping import Array, Float
 
 from polytask import random
 from polytask.runs import checkpoint
+from polytask.runs.checkpoint import Checkpoint
 from polytask.runs.folder import RunFolder
+from polytask.supervised.incremental import read
 from polytask.supervised.model import Model, make_model
 from polytask.supervised.problem import Problem
 from polytask.supervised.scaling import Scales, like
@@ -29,7 +31,10 @@ def load(run: Path | str, problem: Problem | None = None) -> "Predictor":
         RunFolder(path).read_config()  # says more clearly than a missing checkpoint that this is not a run
     found = checkpoint.find(path)
     content = RunFolder(found.run).read_config()
-    config, tasks = kinds.config_of(content), tuple(HeadSpec(**spec) for spec in content["specs"])
+    config = kinds.config_of(content)
+    if config.incremental:
+        return _grown(found)
+    tasks = tuple(HeadSpec(**spec) for spec in content["specs"])
     shape = tuple(content["data"]["input_shape"])
     make_trunk = problem.make_trunk if problem else None
 
@@ -42,18 +47,31 @@ def load(run: Path | str, problem: Problem | None = None) -> "Predictor":
     return Predictor(tasks, eqx.combine(saved["learner"]["best"], static), shape, saved.get("scales"))
 
 
+def _grown(found: Checkpoint) -> "Predictor":
+    """The newest stage of an incremental run, with those before it."""
+    shape = tuple(RunFolder(found.run).read_config()["data"]["input_shape"])
+    *before, own = (Predictor(stage.tasks, stage.model, shape, stage.scales) for stage in read(found).stages)
+    return Predictor(own.tasks, own.model, shape, own.scales, tuple(before))
+
+
 class Predictor:
     """Answers for all tasks at once, from inputs in units of the data to answers in units of the data.
 
     `tasks` are their facts, `shape` is that of one row of inputs; `model` works in standardised units where there are
     `scales`. `outputs(inputs)` are the numbers of all heads, regressions in units of the data, side by side as
-    `polytask.supervised.spec.groups` says.
+    `polytask.supervised.spec.groups` says. `earlier` are the stages that an incremental run stands on; `predict`
+    answers for their tasks too.
     """
 
     def __init__(
-        self, tasks: tuple[HeadSpec, ...], model: Model, shape: tuple[int, ...], scales: Scales | None = None
+        self,
+        tasks: tuple[HeadSpec, ...],
+        model: Model,
+        shape: tuple[int, ...],
+        scales: Scales | None = None,
+        earlier: tuple["Predictor", ...] = (),
     ) -> None:
-        self.tasks, self.model, self.shape, self.scales = tasks, model, shape, scales
+        self.tasks, self.model, self.shape, self.scales, self.earlier = tasks, model, shape, scales, earlier
 
     def outputs(self, inputs: Float[Array, "rows ..."]) -> Float[Array, "rows outputs"]:
         """The numbers of all heads; regressions in units of the data."""
@@ -68,6 +86,7 @@ class Predictor:
         if given.shape[1:] != self.shape or given.ndim != len(self.shape) + 1:
             raise ValueError(f"inputs have shape {given.shape}, not (rows, {', '.join(map(str, self.shape))})")
         outputs = self.outputs(jnp.asarray(given))
+        before = {name: answer for stage in self.earlier for name, answer in stage.predict(given).items()}
         answers: dict[str, np.ndarray] = {}
         for group in groups(self.tasks):
             own = outputs[:, group.start : group.stop].reshape(len(given), len(group.tasks), group.outputs)
@@ -75,7 +94,7 @@ class Predictor:
                 own = jax.nn.softmax(own) if group.kind == "classes" else jax.nn.sigmoid(own)
             for i, task in enumerate(group.tasks):
                 answers[self.tasks[task].name] = np.asarray(own[:, i, 0] if group.outputs == 1 else own[:, i])
-        return {task.name: answers[task.name] for task in self.tasks}
+        return before | {task.name: answers[task.name] for task in self.tasks}
 
 
 @eqx.filter_jit

@@ -27,7 +27,10 @@ def show(config: "TrainConfig", problem: "Problem", runs: Mapping[int, Path]) ->
     epochs = config.steps / steps_per_epoch(rows[0], config)
     batch = min(config.batch_size or rows[0], rows[0])
     trunk = "the problem's own"
-    if problem.make_trunk is None:
+    if config.incremental:
+        filters = f"the filters of {config.start_from} and" if config.start_from else "filters,"
+        trunk = f"{filters} {config.trunk.depth} x {config.trunk.width} {'modulators' if config.start_from else 'wide'}"
+    elif problem.make_trunk is None:
         dropout = f", dropout {config.trunk.dropout:g}" if config.trunk.dropout else ""
         trunk = f"{config.trunk.depth} x {config.trunk.width} {config.trunk.activation}{dropout}"
     patience = f", patience {config.patience}" if config.patience else ""

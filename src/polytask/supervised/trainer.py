@@ -20,6 +20,7 @@ from polytask.runs.provenance import fingerprint
 from polytask.runs.timing import timed
 from polytask.supervised.config import SupervisedConfig, TrainConfig
 from polytask.supervised.fitting import seed_key
+from polytask.supervised.incremental import Earlier, grown
 from polytask.supervised.problem import Problem
 from polytask.supervised.scaling import Scales, fit_scales, like, loss_units, scale_warnings, standardised
 from polytask.supervised.spec import HeadSpec, columns
@@ -40,20 +41,27 @@ class SupervisedTrainer:
     """Steps and an evaluation, again and again; `step` counts gradient steps. A `polytask.training.trainer.Trainer`.
 
     It trains on `problem`, which is in standardised units where the configuration asks for that; `scales` lead back.
-    Raises ValueError for a combiner or a task that is unknown.
+    `earlier` is what an incremental run stands on. Raises ValueError for a combiner or a task that is unknown.
     """
 
     rate_of = 1
     selects = True
     saves_on: tuple[type[Exception], ...] = ()
 
-    def __init__(self, config: TrainConfig, problem: Problem, seeds: Sequence[int]) -> None:
+    def __init__(
+        self, config: TrainConfig, problem: Problem, seeds: Sequence[int], earlier: Earlier | None = None
+    ) -> None:
         self.config, self.seeds = config, tuple(seeds)
         self.given = problem.only(config.tasks) if config.tasks else problem
         self.tasks = self.given.names
         self.facts: Sequence[Mapping[str, Any]] = [data_facts(self.given)] * len(self.seeds)
         shape = problem.train.inputs.shape[1:]
         self._rescale(fit_scales(self.given) if config.standardise else like(self.given.tasks, shape))
+        self._earlier = earlier
+        if config.incremental:
+            make_trunk, self._earlier = grown(config, self.problem, earlier)
+            self.given = dataclasses.replace(self.given, make_trunk=make_trunk)
+            self._rescale(self.scales)
         eqx.filter_eval_shape(_fresh, self.problem, _learned(config), seed_key(0))  # or why it cannot be
         self.states: list[State] = []  # until `start`
         self.seconds: Sequence[dict[str, float]] = [
@@ -134,7 +142,8 @@ class SupervisedTrainer:
 
     def saved(self) -> list[Saved]:
         """As the protocol has it."""
-        return [Saved(self._saved(i), {}) for i in range(len(self.seeds))]
+        counters = {"earlier": self._earlier.specs} if self._earlier else {}
+        return [Saved(self._saved(i), counters) for i in range(len(self.seeds))]
 
     def ended(self) -> bool:
         """Whether the patience of every seed has run out."""
@@ -155,7 +164,9 @@ class SupervisedTrainer:
         """Nothing runs beside it."""
 
     def _saved(self, index: int) -> dict[str, Any]:
-        return {"learner": self.states[index], **({"scales": self.scales} if self.config.standardise else {})}
+        earlier = {"earlier": self._earlier.arrays} if self._earlier else {}
+        scales = {"scales": self.scales} if self.config.standardise else {}
+        return {"learner": self.states[index], **scales, **earlier}
 
     def _rescale(self, scales: Scales) -> None:
         self.scales, self.problem = scales, self.given

@@ -45,6 +45,11 @@ class RunConfig:
         return self.eval_every or self.steps
 
     @property
+    def warm(self) -> bool:
+        """Whether it begins with what fits of another run's parameters."""
+        return bool(self.start_from)
+
+    @property
     def stride(self) -> int:
         """Steps that are one program: a run stops at its multiples only, and at its last step."""
         return 1

@@ -43,6 +43,7 @@ class Kind(NamedTuple):
     - `tasks(config)`: the names of its tasks; `of_tasks(config, names)`: the training of some of them, for groups.
     - `load(run)`: what a run has learned; `measure(run, options)`: `polytask evaluate`.
     - `schema`, `task_facts(content)`: how a report reads its records, and its tasks from config.json.
+    - `growing`: those of the facts in which a run may gain entries when it goes on; `make` refuses other changes.
     - `label(config)`: a short name for what tells its methods apart, or "".
     """
 
@@ -61,6 +62,7 @@ class Kind(NamedTuple):
     schema: Schema
     task_facts: Callable[[Mapping[str, Any]], tuple[TaskFacts, ...]]
     label: Callable[[Mapping[str, Any]], str] = lambda content: ""
+    growing: tuple[str, ...] = ()
 
 
 KINDS: Table[Kind] = Table(
@@ -129,6 +131,11 @@ def completed(content: dict[str, Any]) -> dict[str, Any]:
 def resumable(config: RunConfig) -> tuple[str, ...]:
     """The fields of a run that may change when it is resumed."""
     return resumable_fields(type(config))
+
+
+def may_change(config: RunConfig) -> tuple[str, ...]:
+    """What of config.json may change when a run goes on."""
+    return (*resumable(config), *kind_for(config).growing)
 
 
 def uncompared(content: Mapping[str, Any]) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ def run(trainer: Trainer, runs: Mapping[int, Path]) -> bool:
         for (seed, path), facts in zip(runs.items(), trainer.facts, strict=True):
             folder = stack.enter_context(RunFolder(path))
             contents.append(content_of(kind.name, dataclasses.replace(config, seed=seed), facts))
-            folder.claim(contents[-1], kinds.resumable(config), kinds.completed)
+            folder.claim(contents[-1], kinds.may_change(config), kinds.completed)
             warnings += [f"seed {seed}: {text}" if several else text for text in provenance.record(path)]
             folders.append(folder)
         newest = [_newest(path, config, warnings.append) for path in paths]
@@ -50,7 +50,7 @@ def run(trainer: Trainer, runs: Mapping[int, Path]) -> bool:
         trainer.start(found or None, progress.message)
         if found:
             progress.message(f"going on from step {step:,}")
-        elif config.start_from:
+        elif config.warm:
             for text in warm_start.begin(trainer, Path(config.start_from), paths):
                 progress.message(text)
         for folder in folders:
