@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "decisions": {"losses", *A_KIND},
     "online": {"agents", "networks", "replay", "stepping", "transfer", *A_KIND},
     "problems": {"plugins", "losses", "networks", "supervised", "decisions", "tasks", "random"},
+    "export": {"agents", "lazy", "networks", "online", "runs", "tasks"},
     "report": {"tasks", "evaluation", "affinity", "runs", "training"},
     "speed": {"agents", "online", "replay", "runs", "stepping", "tasks", "random"},
     "claims": {
@@ -48,7 +49,7 @@ MAY_IMPORT = {
     "commands": {
         *MATHEMATICS,
         *A_KIND,
-        *("claims", "decisions", "online", "problems", "report", "speed", "supervised", "transfer"),
+        *("claims", "decisions", "export", "online", "problems", "report", "speed", "supervised", "transfer"),
     },
     "cli": {"", "commands", "machine", "runs", "stepping"},
     "__main__": {"cli"},

@@ -14,7 +14,9 @@ from polytask.machine import keep_freed_memory
 COMMANDS = {
     "train": ("train", "train on many tasks, in simulators or from data, or go on with a run"),
     "resume": ("train", "go on with a run from its newest checkpoint"),
+    "extend": ("extend", "add tasks to a trained run, which keeps what it has learned"),
     "evaluate": ("evaluate", "measure a trained agent in environments of its own; videos"),
+    "export": ("export", "write a policy as ONNX, StableHLO or NumPy files"),
     "report": ("report", "write report.html about one run, or comparing several"),
     "affinity": ("affinity", "show which tasks help and which hurt each other"),
     "group": ("group", "choose groups of tasks to train together"),

@@ -80,5 +80,5 @@ def test_the_parts_join_to_the_whole(moving):
 
 
 def test_adapters_without_a_rank_are_refused():
-    with pytest.raises(ValueError, match="--agent.adapter-rank 8"):
+    with pytest.raises(ValueError, match=r"--agent\.adapter-rank 8"):
         dataclasses.replace(BRC, moving="adapters")

@@ -59,6 +59,23 @@ class TrainConfig(RunConfig, Generic[AgentT]):
     """Steps between checkpoints. Every running episode ends there, resumed or not, so that a resumed run is exact."""
     log_every: int = field(1_000, range="[1, inf)", resumable=True, compared=False)  # pyright: ignore
     """Steps between two lines of metrics."""
+    transfer: Literal["fit", "full", "frozen", "adapters", "similar"] = "fit"
+    """How new tasks begin from the run that --from names (docs/transfer.md); without it full, where all tasks are new.
+    full copies actor and critics, frozen then moves embeddings alone, adapters changes of low rank; similar is full
+    with the embedding of the most similar task; fit takes what fits by name and shape."""
+    keep: bool = False
+    """Train the tasks of the run that --from names as well, with its replay, so that they are not forgotten."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.start_from and (self.keep or self.transfer != "fit"):
+            flag = "--keep" if self.keep else f"--transfer {self.transfer}"
+            raise ValueError(f"{flag} begins from a trained run: name it, --from RUN")
+
+    @property
+    def transfers(self) -> bool:
+        """Whether the networks are those of another run, made for its tasks."""
+        return self.keep or self.transfer != "fit"
 
     def check_sampling(self) -> None:
         """Raises ValueError if batches should be drawn by two rules."""

@@ -66,8 +66,37 @@ def parse_train(arguments: Sequence[str]) -> Asked:
         given = parsed("quick")
     elif given.preset != "cpu":
         given = parsed(given.preset)
-    found = asked(given, TrainConfig, tasks=tasks or preset(given.preset, kind).tasks)
+    tasks = tasks or preset(given.preset, kind).tasks
+    if given.start_from:
+        given, tasks = _transferred(given, tasks, arguments)
+    found = asked(given, TrainConfig, tasks=tasks)
     return found._replace(named=None if given.preset == "cpu" else given.preset)
+
+
+def _transferred(given: Any, tasks: tuple[str, ...], arguments: list[str]) -> tuple[Any, tuple[str, ...]]:
+    """The same arguments over the source's agent and task options, and the tasks with those that are kept.
+
+    Where nobody says how, new tasks begin with everything that a BRC agent of other tasks has learned.
+    """
+    from polytask.tasks.registry import resolve
+    from polytask.transfer import source as sources
+
+    way = value_of(arguments, "--transfer", "")
+    if not way and not given.keep:
+        try:
+            source = sources.read(Path(given.start_from))
+        except (ValueError, OSError, RuntimeError):
+            return given, tasks  # the warm start says what it is
+        if given.agent.kind != "brc" or set(resolve(tasks, given.task).names) & set(source.names):
+            return given, tasks
+    elif way == "fit" and not given.keep:
+        return given, tasks
+    source = sources.read(Path(given.start_from))
+    default = dataclasses.replace(given, **sources.with_defaults(source, way or "full"))
+    given = parse(Arguments[AGENTS["brc"].config], arguments, default)
+    if given.keep:
+        tasks = (*source.names, *(name for name in tasks if name not in source.names))
+    return given, tasks
 
 
 def _folder(config: TrainConfig[Any]) -> str:
@@ -135,10 +164,16 @@ def _measure(run: Path, options: Options) -> Measured:
     return measured(run, options)
 
 
+def _extend(run: Path, tasks: Sequence[str]) -> str:
+    from polytask.online.extending import extend
+
+    return extend(run, tasks)
+
+
 KIND = Kind(
     name="online",
     config=TrainConfig,
-    facts=("specs",),
+    facts=("specs", "layout", "joined"),
     accepts=lambda arguments: True,
     parse=parse_train,
     folder=_folder,
@@ -150,4 +185,5 @@ KIND = Kind(
     measure=_measure,
     schema=SCHEMA,
     task_facts=task_facts,
+    extend=_extend,
 )

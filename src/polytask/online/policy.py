@@ -1,5 +1,6 @@
 """A trained agent to act with: what `polytask.load` gives."""
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,23 +40,29 @@ def load(run: Path | str, seed: int = 0) -> "Policy":
             f"{found.run} was trained from data and acts in no environment; polytask.{kind}.load gives its model, "
             f"and `polytask report {found.run}` its figures"
         )
-    tasks = TaskSet(tuple(spec_from(spec) for spec in content["specs"]))
+    tasks = TaskSet(*(tuple(spec_from(spec) for spec in content.get(name, ())) for name in ("specs", "layout")))
     return Policy(found, kinds.config_of(content), tasks, seed)
 
 
 class Policy:
     """Acts in each of the tasks that a run was trained on.
 
-    `tasks` are their facts, `step` the environment steps per task it was trained for. `counter` counts the calls that
-    drew actions; the same seed and counter draw the same.
+    `tasks` are their facts, `state` is that of its `agent` as far as it acts, `step` the environment steps per task it
+    was trained for. `counter` counts the calls that drew actions; the same seed and counter draw the same.
     """
 
     def __init__(self, found: checkpoint.Checkpoint, config: TrainConfig[Any], tasks: TaskSet, seed: int = 0) -> None:
         self.config, self.tasks, self.step, self.path = config, tasks, found.step, found.path
         self.counter = 0
         self._seed = seed
-        self._agent = make_agent(config.agent, tasks)
-        self._state = _read_state(self._agent, found)
+        self.agent = make_agent(config.agent, tasks)
+        self.state = _read_state(self.agent, found)
+
+    def with_state(self, state: Any) -> "Policy":
+        """The same policy with another state of its agent."""
+        other = copy.copy(self)
+        other.state = state
+        return other
 
     def act(self, observation: Any, task: str, deterministic: bool = True) -> np.ndarray | np.int64:
         """The action for one observation of `task`, or for a batch of them, as the task's environment takes it.
@@ -95,7 +102,7 @@ class Policy:
         if not deterministic:
             key = random.key(self._seed, "policy", self.counter)
             self.counter += 1
-        return np.asarray(self._agent.act(self._state, observations, task_ids, key))
+        return np.asarray(self.agent.act(self.state, observations, task_ids, key))
 
 
 def _batched(spec: TaskSpec, observation: Any) -> tuple[Any, bool]:

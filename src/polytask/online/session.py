@@ -42,7 +42,8 @@ class Session:
         file = segments.folder(run) if config.replay_storage == "disk" else None
         sizes = (tasks.observation_dim, tasks.action_width, config.replay_capacity)
         n_step = getattr(config.agent, "n_step", 1)
-        self.replay = Replay(len(tasks), *sizes, file, config.steps, n_step, tasks.discounts, tasks.placed_images)
+        steps = None if config.keep else config.steps  # with the source's replay there are more
+        self.replay = Replay(len(tasks), *sizes, file, steps, n_step, tasks.discounts, tasks.placed_images)
         self.bounds = ReturnBounds(tasks.discounts, tasks.horizon)
         self.episodes = EpisodeRecord(tasks)
         self.restarts = np.zeros(len(tasks), np.int64)
@@ -68,6 +69,39 @@ class Session:
         self.episodes.end_episodes()
         self._boundary, self._actions = self.step, []
         self.observations = self.stepper.reset(self._environment_seed())
+
+    def keep(self, source: checkpoint.Checkpoint) -> None:
+        """Takes over the replay, the bounds of returns and the scores of a source run, whose tasks are the first ones.
+
+        The next checkpoint holds them, so that the source is not needed to go on.
+        """
+        for ref in source.segments:
+            self.replay.load(segments.read_segment(source.run, ref))
+        self.replay.end_episodes()
+        found = checkpoint.read_arrays(source.path)
+        for part, own in (("bounds", self.bounds.state()), ("episodes", self.episodes.state())):
+            for name, array in own.items():
+                if array.ndim == 1 and not name.startswith("running"):
+                    array[: len(found[f"{part}/{name}"])] = found[f"{part}/{name}"]
+            (self.bounds if part == "bounds" else self.episodes).load(own)
+        self.bounds.end_episodes()
+
+    def fresh(self, found: checkpoint.Checkpoint) -> dict[str, Any]:
+        """What a checkpoint of these tasks would hold of a run that has learned nothing; averages as in `found`."""
+        self.state = self.agent.init(random.key(self.config.seed, "init"))
+        self.average = averaging.start(self.state) if found.counters.get(checkpoint.AVERAGED) else None
+        return {name: part for name, part in self._saved().items() if name not in ("observations", "actions")}
+
+    def grow(self, found: checkpoint.Checkpoint, learned: dict[str, Any]) -> None:
+        """Goes on from a checkpoint of fewer tasks, which come first here, with what of it was `learned` and what of
+        the other tasks is `fresh`. New episodes begin."""
+        self.state, self.average = learned["agent"], learned["average"]
+        self.bounds.load(learned["bounds"])
+        self.episodes.load(learned["episodes"])
+        self.restarts = learned["restarts"]
+        self._load_replay(found)
+        self.step, self.updated = found.step, found.counters.get("updated", found.step)
+        self.start_episodes()
 
     def send(self, actions: Float32[np.ndarray, "tasks action"]) -> None:
         """Starts one step of every task; `receive` ends it."""
@@ -129,13 +163,16 @@ class Session:
         self.bounds.load(saved["bounds"])
         self.episodes.load(saved["episodes"])
         self.restarts, self.observations = saved["restarts"], saved["observations"]
+        self._load_replay(found)
+        self.step, self.seconds = found.step, counters["timing"]
+        self.updated = counters.get("updated", found.step)  # a checkpoint that lacks it lies between two steps
+        self._repeat_actions(warn)
+
+    def _load_replay(self, found: checkpoint.Checkpoint) -> None:
         for ref in found.segments:
             self.replay.load(segments.read_segment(self.run, ref))
             self._segments.append((ref, self.replay.head.copy()))
         self._segments_step, self._segment_heads = found.step, self.replay.head.copy()
-        self.step, self.seconds = found.step, counters["timing"]
-        self.updated = counters.get("updated", found.step)  # a checkpoint that lacks it lies between two steps
-        self._repeat_actions(warn)
 
     def _repeat_actions(self, warn: Callable[[str], object]) -> None:
         observations = self.stepper.reset(self._environment_seed())

@@ -18,10 +18,11 @@ from polytask.agents.averaging import PolicyAverage, acting
 from polytask.agents.base import Agent
 from polytask.agents.factory import make_agent
 from polytask.evaluation.rollouts import evaluate
-from polytask.networks import TaskHead
-from polytask.online import records
+from polytask.online import records, transferring
+from polytask.online.axes import task_axes
 from polytask.online.config import TrainConfig
 from polytask.online.exploration import draw_of
+from polytask.online.forgetting import write_forgotten
 from polytask.online.memory import check_memory
 from polytask.online.session import Session
 from polytask.replay.batch import Batch
@@ -35,6 +36,7 @@ from polytask.stepping import Stepper, TaskFailure, make_stepper
 from polytask.tasks.registry import resolve
 from polytask.tasks.spec import TaskSet
 from polytask.training.trainer import Diverged, Record, Saved, TaskAxes, Tick
+from polytask.transfer.agents import copied, random_actions
 
 DIAGNOSE_BATCH = 64  # transitions per task behind each logged per-task figure
 
@@ -56,8 +58,9 @@ class OnlineTrainer:
             raise ValueError("--seeds trains on one device: leave --mesh out, or train one seed at a time")
         self.tasks, self.rate_of = self.task_set.names, len(self.task_set)
         self.task_ids = np.arange(len(self.task_set), dtype=np.int32)
-        specs = [dataclasses.asdict(spec) for spec in self.task_set]
-        self.facts: Sequence[Mapping[str, Any]] = [{"specs": specs} for _ in runs]
+        came = [transferring.joined(config, self.task_set, run) for run in runs.values()]
+        self.facts: Sequence[Mapping[str, Any]] = [facts_of(self.task_set, own) for own in came]
+        self._random_until = transferring.random_until(config, self.task_set, came[0])
         self.sessions: list[Session] = []  # until `start`
         self.several = len(runs) > 1
         self._stack = contextlib.ExitStack()
@@ -91,11 +94,17 @@ class OnlineTrainer:
             self._stack_up()
 
     def warm(self, take: Callable[[int, PyTree], PyTree]) -> None:
-        """Networks, targets and temperatures; optimisers begin afresh, and so does the average of the policy."""
-        for i, session in enumerate(self.sessions):
-            names = [one.name for one in dataclasses.fields(session.state) if "optimiser" not in one.name]
+        """Networks, targets and temperatures; optimisers begin afresh, and so does the average of the policy.
+
+        Where new tasks begin from another run's networks, as `polytask.transfer` says.
+        """
+        for i, (session, (_, stepper)) in enumerate(zip(self.sessions, self._steppers, strict=True)):
+            names = copied(session.state, self.config.transfer, self.config.keep)
             learned = take(i, {"agent": {name: getattr(session.state, name) for name in names}})["agent"]
-            session.state = self.agent.place(dataclasses.replace(session.state, **learned))
+            session.state = dataclasses.replace(session.state, **learned)
+            if self.config.transfers:
+                transferring.begin(session, stepper, self._message)
+            session.state = self.agent.place(session.state)
         if self.several:
             self._stack_up()
 
@@ -110,14 +119,8 @@ class OnlineTrainer:
         return [session.seconds for session in self.sessions]
 
     def task_axes(self, specs: Sequence[Mapping[str, Any]]) -> TaskAxes:
-        """The rows of embeddings and of what is kept for each task, and the columns of heads that are a task's own."""
-        names = [str(spec["name"]) for spec in specs]
-        kept = ("conditioning", "temperature", "task_entropy", "moments", "target_scale")
-        rows = dict.fromkeys(kept, (0, names))
-        return {
-            **rows,
-            **{part: (-1, np.repeat(names, size).tolist()) for part, size in _heads(self.sessions[0].state)},
-        }
+        """As the protocol has it."""
+        return task_axes(self.sessions[0].state, specs)
 
     def advance(self, until: int, tick: Tick) -> None:
         """As the protocol has it. Raises TaskFailure, with what was learned until then whole."""
@@ -177,7 +180,12 @@ class OnlineTrainer:
         return False
 
     def conclude(self) -> None:
-        """Nothing is left to be said."""
+        """Says what was forgotten of the tasks of another run that gave its networks, if anything was evaluated."""
+        if self.config.transfer == "fit" or self.config.keep or not self.config.eval_every:
+            return
+        before = self.task_axes(self.facts[0]["specs"])
+        for session in self.sessions:
+            write_forgotten(session, before, self.task_axes, self._message)
 
     def rows(self) -> list[TaskRow]:
         """Those of the first seed: success where the task has it, else return."""
@@ -203,13 +211,16 @@ class OnlineTrainer:
         random_phase = step < self.config.warmup_steps
         if not random_phase and self.compiled.busy("update"):
             self._message("compiling the agent, which can take a minute")
-        actions = self._warmup_actions(step) if random_phase else self._policy_actions(step)
+        at_random = step < self._random_until
+        actions = self._warmup_actions(step) if at_random.all() else self._policy_actions(step)
         ready = all(session.replay.counts.all() for session in self.sessions)
         # After a TaskFailure the update of this step has been done already.
         if not random_phase and ready and step > first.updated:
             self._learn(step)
         with timed(first.seconds, "update"):  # a policy's action waits for the update before it
             actions = np.asarray(actions)
+        if at_random.any() and not at_random.all():
+            actions = np.where(at_random[:, None], self._warmup_actions(step), actions)
         each = actions if self.several else actions[None]
         if not np.isfinite(actions).all():
             self._hand_out()
@@ -224,19 +235,9 @@ class OnlineTrainer:
 
     def _warmup_actions(self, step: int) -> np.ndarray:
         """Uniform in [-1, 1], and over the task's own choices."""
-        mask = np.asarray(self.agent.facts.action_mask)
-        choices = [spec.choices for spec in self.task_set]
-
-        def one(session: Session) -> np.ndarray:
-            draw = draw_of(self.config.exploration, session.config.seed, step)
-            uniform = random.generator(session.config.seed, "warmup", draw).uniform(-1, 1, mask.shape)
-            actions = (uniform * mask).astype(np.float32)
-            if self.task_set.choices == 1:
-                return actions
-            chosen = random.generator(session.config.seed, "warmup choice", draw).integers(choices)
-            return np.column_stack([actions, chosen.astype(np.float32)])
-
-        return np.stack([one(session) for session in self.sessions]) if self.several else one(self.sessions[0])
+        seeds = [session.config.seed for session in self.sessions]
+        drawn = [random_actions(self.agent, seed, draw_of(self.config.exploration, seed, step)) for seed in seeds]
+        return np.stack(drawn) if self.several else drawn[0]
 
     def _policy_actions(self, step: int) -> Array:
         """Drawn from the policy; not waited for."""
@@ -322,7 +323,7 @@ class OnlineTrainer:
 
     def _diagnosed(self, session: Session) -> dict[str, Any]:
         """Figures of each task on transitions drawn for it; none before learning has begun."""
-        if session.step < self.config.warmup_steps:
+        if session.step < self.config.warmup_steps or not session.replay.counts.all():
             return {}
         seed, step = session.config.seed, session.step
         batches = session.replay.sample_per_task(DIAGNOSE_BATCH, random.generator(seed, "diagnose", step))
@@ -349,7 +350,7 @@ class OnlineTrainer:
 
 def prepare(config: TrainConfig[Any], run: Path) -> tuple[TaskSet, Agent]:
     """The tasks and the agent, or the error that says why the run cannot be."""
-    tasks = resolve(config.tasks, config.task)
+    tasks = transferring.laid_out(config, resolve(config.tasks, config.task), run)
     config.check_horizon(tasks)
     config.check_sampling()
     check_memory(config, tasks, run)
@@ -359,14 +360,12 @@ def prepare(config: TrainConfig[Any], run: Path) -> tuple[TaskSet, Agent]:
     return tasks, agent
 
 
-def _heads(state: Any) -> list[tuple[str, int]]:
-    """Parts of the names of the heads that are the tasks' own, and how many outputs each task has there."""
-    nodes = jax.tree_util.tree_leaves_with_path(state, is_leaf=lambda node: isinstance(node, TaskHead))
-    return [
-        (jax.tree_util.keystr(path, simple=True, separator="/"), node.dense.bias.shape[-1] // node.heads)
-        for path, node in nodes
-        if isinstance(node, TaskHead) and node.heads > 1
-    ]
+def facts_of(tasks: TaskSet, joined: Mapping[str, int]) -> dict[str, Any]:
+    """What config.json says of the tasks: those that the networks were made for, and which came later, if any did."""
+    facts = {"specs": [dataclasses.asdict(spec) for spec in tasks]}
+    if tasks.layout:
+        facts["layout"] = [dataclasses.asdict(spec) for spec in tasks.layout]
+    return {**facts, "joined": dict(joined)} if joined else facts
 
 
 def compiling(agent: Agent, config: TrainConfig[Any]) -> CompilingAhead:

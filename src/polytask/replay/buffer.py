@@ -263,10 +263,14 @@ class Replay:
         return arrays
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
-        """Writes back what `since` gave. Segments are loaded in their order."""
+        """Writes back what `since` gave. Segments are loaded in their order.
+
+        One from before tasks were added holds the first ones alone.
+        """
+        tasks = len(arrays["end"])
         if self._disk is not None:
-            self._disk.claim(arrays["end"] + 1)
-        for task in range(self.tasks):
+            self._disk.claim(np.pad(arrays["end"] + 1, (0, self.tasks - tasks)))
+        for task in range(tasks):
             slots = self._slots(task, int(arrays["begin"][task]), int(arrays["end"][task]))
             rows = arrays[f"rows/{task}"]
             self.rows[slots] = rows[:, :-1]
@@ -276,9 +280,9 @@ class Replay:
                 frames.claim(int(arrays["end"][task]) + 1)
                 frames.rows[slots - task * self.ring] = arrays[f"frames/{task}/{i}"]
                 frames.before[slots - task * self.ring] = arrays[f"before/{task}/{i}"]
-        self.head, self.open = arrays["end"].copy(), arrays["open"].copy()
+        self.head[:tasks], self.open[:tasks] = arrays["end"], arrays["open"]
         self.counts = (self.kinds != VOID).reshape(self.tasks, self.ring).sum(axis=1)
-        for task in range(self.tasks if self.frames else 0):
+        for task in range(tasks if self.frames else 0):
             self._void_broken(task, int(self.head[task]) - (not self.open[task]))
 
     def overwritten(self, end: Int[np.ndarray, " tasks"]) -> bool:

@@ -4,7 +4,18 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from polytask.report import affinity, decisions, embedding, final, html, learning, overview, system, training
+from polytask.report import (
+    affinity,
+    decisions,
+    embedding,
+    final,
+    forgetting,
+    html,
+    learning,
+    overview,
+    system,
+    training,
+)
 from polytask.report.material import gather
 
 _CONTENTS = (
@@ -13,6 +24,7 @@ _CONTENTS = (
     ("learning", "Learning"),
     ("tasks", "By task"),
     ("heat", "Heat map"),
+    ("forgotten", "Forgetting"),
     ("decisions", "Decisions"),
     ("training", "Training"),
     ("affinity", "Affinity"),
@@ -37,6 +49,7 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
         learning.aggregate(material),
         learning.by_task(material),
         learning.heat(material),
+        forgetting.forgotten(material),
         decisions.decisions(material),
         training.training(material),
         affinity.affinity(material),

@@ -132,7 +132,7 @@ class _ReplayReader:
         self._files = [segments.folder(checkpoint.run) / ref.name for ref in checkpoint.segments]
         begins, ends = ([storage.read_array(file, mark) for file in self._files] for mark in ("begin", "end"))
         self._overlaps = [
-            None if end is None or begin is None else end + 1 - begin
+            None if end is None or begin is None else end + 1 - begin[: len(end)]  # tasks may have come since
             for end, begin in zip(ends, begins[1:], strict=False)
         ]
 
@@ -148,7 +148,8 @@ class _ReplayReader:
         for part, overlap in zip(found, [*self._overlaps, None], strict=False):
             if part is not None:
                 task = name.rpartition("/")[2]
-                surplus = int(overlap[int(task)]) if overlap is not None and task.isdecimal() else 0
+                known = overlap if overlap is not None and task.isdecimal() else ()
+                surplus = int(known[int(task)]) if task.isdecimal() and int(task) < len(known) else 0
                 parts.append(np.atleast_1d(part)[: len(np.atleast_1d(part)) - surplus])
         if not parts:
             return None

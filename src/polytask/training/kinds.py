@@ -44,6 +44,7 @@ class Kind(NamedTuple):
     - `load(run)`: what a run has learned; `measure(run, options)`: `polytask evaluate`.
     - `schema`, `task_facts(content)`: how a report reads its records, and its tasks from config.json.
     - `growing`: those of the facts in which a run may gain entries when it goes on; `make` refuses other changes.
+    - `extend(run, tasks)`: adds tasks to a run in place and says what it did; None where that cannot be.
     - `label(config)`: a short name for what tells its methods apart, or "".
     """
 
@@ -63,6 +64,7 @@ class Kind(NamedTuple):
     task_facts: Callable[[Mapping[str, Any]], tuple[TaskFacts, ...]]
     label: Callable[[Mapping[str, Any]], str] = lambda content: ""
     growing: tuple[str, ...] = ()
+    extend: Callable[[Path, Sequence[str]], str] | None = None
 
 
 KINDS: Table[Kind] = Table(

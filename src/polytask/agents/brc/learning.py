@@ -227,9 +227,8 @@ def measure_affinity(
     growth = growth_of(state.target_scale, scale)
     targets = jax.lax.map(lambda x: critic_target(config, facts, state, x[0], x[1], growth), (batches, noise[0]))
     network = make_optimisers(config).network
-    (moving_critic, still_critic), (moving_actor, still_actor) = (
-        split(part, config.moving) for part in (state.critic, state.actor)
-    )
+    moving_critic, still_critic = split(state.critic, config.moving)
+    moving_actor, still_actor = split(state.actor, config.moving)
 
     def of_critic(moving: CriticEnsemble, datum: tuple[Batch, Array]) -> Float[Array, ""]:
         return critic_loss(config, facts, eqx.combine(moving, still_critic), *datum)
