@@ -102,10 +102,10 @@ def check_agent(source: Source, config: Any) -> None:
             raise ValueError(f"{flag} is {before} in {source.path}, and the networks are its: leave {flag} {here} out")
     if (agent.critic_loss == "squared-error") != (there.critic_loss == "squared-error"):
         raise ValueError(f"--agent.critic-loss is {there.critic_loss} in {source.path}: leave it out")
-    if agent.conditioning == "one-hot":
+    if agent.conditioning.startswith("one-hot"):
         raise ValueError(
-            f"the networks of {source.path} have an input for each of its tasks (--agent.conditioning one-hot), and so "
-            f"none for another: begin from a run with embeddings"
+            f"the networks of {source.path} have an input for each of its tasks (--agent.conditioning "
+            f"{agent.conditioning}), and so none for another: begin from a run with embeddings"
         )
     own = agent.conditioning == "multi-head" or (agent.conditioning == "embedding" and len(source.layout) > 1)
     if way == "similar" and (agent.conditioning != "embedding" or len(source.layout) == 1):
