@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from polytask.networks.convolution import Conv
 from polytask.networks.layers import Dense
 
 NetworkT = TypeVar("NetworkT")
@@ -42,16 +43,12 @@ class AdaptedDense(Dense):
         return super().__call__(x) + self.adapter(x)
 
 
-def _dense(node: object) -> bool:
-    return isinstance(node, Dense)
-
-
 def adapted(network: NetworkT, rank: int, *, key: PRNGKeyArray) -> NetworkT:
-    """The network with a change of rank `rank` beside every dense layer, those inside of convolutions too.
+    """The network with a change of rank `rank` beside every dense layer; convolutions have none.
 
     It computes what it did before, up to the sign of zeros.
     """
-    nodes, structure = jax.tree.flatten(network, is_leaf=_dense)
+    nodes, structure = jax.tree.flatten(network, is_leaf=lambda node: isinstance(node, Dense | Conv))
     keys = jax.random.split(key, len(nodes))
     changed = [
         AdaptedDense(node, rank, key=own) if isinstance(node, Dense) else node
