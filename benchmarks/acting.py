@@ -19,7 +19,7 @@ import numpy as np
 
 from polytask.export import export
 from polytask.export.numpy_policy import Policy as NumpyPolicy
-from polytask.online.policy import load
+from polytask.policies.policy import load
 
 CALLS, BLOCKS = 300, 7
 

@@ -36,9 +36,12 @@ MAY_IMPORT = {
     "transfer": {*MATHEMATICS, *A_KIND, "agents", "plugins", "replay", "stepping"},
     "supervised": {*MATHEMATICS, "plugins", "transfer", *A_KIND},
     "decisions": {"losses", *A_KIND},
-    "online": {"agents", "networks", "replay", "stepping", "transfer", *A_KIND},
+    "policies": {"agents", "networks", "stepping", *A_KIND},
+    "datasets": {"evaluation", "policies", "replay", "runs", "stepping", "tasks", "training", "random"},
+    "offline": {"agents", "datasets", "policies", "stepping", *A_KIND},
+    "online": {"agents", "networks", "policies", "replay", "stepping", "transfer", *A_KIND},
     "problems": {"plugins", "losses", "networks", "supervised", "decisions", "tasks", "random"},
-    "export": {"agents", "lazy", "networks", "online", "runs", "tasks"},
+    "export": {"agents", "lazy", "networks", "policies", "runs", "tasks"},
     "report": {"tasks", "evaluation", "affinity", "runs", "training"},
     "speed": {"agents", "online", "replay", "runs", "stepping", "tasks", "random"},
     "claims": {
@@ -49,11 +52,12 @@ MAY_IMPORT = {
     "commands": {
         *MATHEMATICS,
         *A_KIND,
-        *("claims", "decisions", "export", "online", "problems", "report", "speed", "supervised", "transfer"),
+        *("claims", "datasets", "decisions", "export", "online", "policies", "problems", "report", "speed"),
+        *("supervised", "transfer"),
     },
     "cli": {"", "commands", "machine", "runs", "stepping"},
     "__main__": {"cli"},
-    "": {"agents", "lazy", "online", "tasks", "training"},  # polytask itself
+    "": {"agents", "lazy", "online", "policies", "tasks", "training"},  # polytask itself
 }
 # The table of kinds and what a kind is asked for by name stand above all kinds: they import them when they are asked.
 LATE = {("supervised", "problems"), ("decisions", "problems")}
@@ -103,7 +107,9 @@ def test_no_package_asks_for_the_kind_of_training():
         for node in ast.walk(tree):
             if isinstance(node, ast.Compare) and package(name) in ("commands", "report", "runs"):
                 asked = ast.dump(node)
-                assert not any(f"value='{kind}'" in asked for kind in ("online", "supervised", "decisions")), name
+                assert not any(
+                    f"value='{kind}'" in asked for kind in ("online", "offline", "supervised", "decisions")
+                ), name
 
 
 @pytest.mark.parametrize("name", TREES)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from polytask.agents.config import SACConfig as SACConfig
     from polytask.agents.factory import make_agent as make_agent
     from polytask.online.config import TrainConfig as TrainConfig
-    from polytask.online.policy import Policy as Policy
+    from polytask.policies.policy import Policy as Policy
     from polytask.tasks.options import TaskOptions as TaskOptions
     from polytask.tasks.registry import resolve as resolve
     from polytask.tasks.spec import TaskSet as TaskSet
@@ -26,7 +26,7 @@ _HOME = {
     "BRCConfig": "agents.config",
     "SACConfig": "agents.config",
     "make_agent": "agents.factory",
-    "Policy": "online.policy",
+    "Policy": "policies.policy",
     "load": "training.kinds",
     "TrainConfig": "online.config",
     "train": "training.start",

@@ -14,6 +14,7 @@ from polytask.training.kinds import config_of
 from tests.agents.cases import BRC, SAC, TASKS
 from tests.small import EVERY, POINT, asked, command
 
+BUILT_IN = ("brc", "sac", "dqn", "td3-bc", "iql", "bcq", "brc-bc")
 TOY = """
 import dataclasses
 from polytask.agents import sac
@@ -41,7 +42,7 @@ def toy(install):
 
 
 def test_the_built_in_kinds_have_their_configurations():
-    assert AGENTS.names() == ("brc", "sac", "dqn")
+    assert AGENTS.names() == BUILT_IN
     for kind, config in (("brc", BRCConfig), ("sac", SACConfig), ("dqn", DQNConfig)):
         assert type(agent_config(kind)) is config
         assert isinstance(agent_config(kind), AgentConfig)
@@ -56,7 +57,7 @@ def test_another_package_s_agent_has_its_own_configuration_everywhere(toy):
     assert make_agent(again.agent, TASKS).config.spice == 5
     with pytest.raises(ValueError, match="too much"):
         make_agent(dataclasses.replace(again.agent, spice=10), TASKS)
-    assert AGENTS.names() == ("brc", "sac", "dqn", "toy")
+    assert AGENTS.names() == (*BUILT_IN, "toy")
 
 
 @pytest.mark.slow
@@ -94,7 +95,7 @@ def test_a_broken_package_is_named_and_does_not_stand_in_the_way(install, source
 def test_a_built_in_kind_cannot_be_taken(install):
     install("toy_agent", TOY, "polytask.agents", "sac = toy_agent:TOY")
     assert type(agent_config("sac")) is SACConfig
-    assert AGENTS.names() == ("brc", "sac", "dqn")
+    assert AGENTS.names() == BUILT_IN
 
 
 WIDE = """

@@ -8,7 +8,7 @@ import pytest
 from polytask import load
 from polytask.online import memory
 from polytask.online.config import preset
-from polytask.online.video import _picture
+from polytask.policies.video import _picture
 from polytask.tasks import Choices, Image, TaskSet, TaskSpec
 from polytask.tasks.spaces import size_of
 from tests.small import AGENT, PLANE, command

@@ -161,7 +161,7 @@ def test_the_folder_is_enough_to_predict(whole):
 
 
 def test_it_is_no_policy(whole):
-    from polytask.online.policy import load as load_policy
+    from polytask.policies.policy import load as load_policy
 
     with pytest.raises(RunFolderError, match=r"polytask\.supervised\.load"):
         load_policy(whole)

@@ -12,7 +12,7 @@ from polytask.agents import BRCConfig, DQNConfig, make_agent
 from polytask.agents.base import Agent
 from polytask.export import numpy_policy, writing
 from polytask.online.config import TrainConfig
-from polytask.online.policy import Policy, load
+from polytask.policies.policy import Policy, load
 from polytask.runs.storage import write_arrays
 from polytask.tasks.spaces import Choices, Image, Named, Observations, Vector
 from polytask.tasks.spec import TaskSet, TaskSpec

@@ -134,17 +134,17 @@ def diagnose_tasks(
 class Acting(NamedTuple):
     """What acting takes of a state: all but the actor and what it sees with only where tasks choose."""
 
-    actor: GaussianActor | None
+    actor: Any
     critic: CriticEnsemble | Sight
     moments: Moments | None
     log_temperature: Float[Array, "*tasks"] | None = None
     updates: Int[Array, ""] | None = None
 
 
-def acting_parts(state: Any) -> Acting:
-    """Of an agent's state."""
+def acting_parts(state: Any, whole_critic: bool = False) -> Acting:
+    """Of an agent's state; with `whole_critic` all of the critic also where nothing is chosen."""
     critic, moments = state.critic, getattr(state, "moments", None)
-    if critic.choices == 1:
+    if critic.choices == 1 and not whole_critic:
         return Acting(state.actor, Sight(critic.conditioning, critic.encoder), moments)
     return Acting(
         state.actor, critic, moments, getattr(state, "log_temperature", None), getattr(state, "updates", None)
@@ -159,6 +159,8 @@ class Algorithm(NamedTuple):
     `values(config, facts, state, outputs, task_ids, return_bound)` turns the critics' outputs into raw reward units.
     `choose(config, facts, acting, outputs, task_ids, key)` gives each row's choice; without a key the best. An agent
     without it takes no tasks that choose, and none with images.
+    `act(config, facts, acting, seen, task_ids, key)` gives the actions of an agent whose actor alone does not, or whose
+    noise is not within tanh; it has the whole critic, and without a key draws nothing that differs from call to call.
     """
 
     entropy_per_dimension: float
@@ -168,6 +170,7 @@ class Algorithm(NamedTuple):
     values: Callable[..., Float[Array, " batch"]]
     measure_affinity: Callable[..., AffinityAverages] | None = None
     choose: Callable[..., Int[Array, " batch"]] | None = None
+    act: Callable[..., Float[Array, "batch action"]] | None = None
 
 
 _embedded = jax.jit(TaskEmbedding.__call__)
@@ -242,7 +245,7 @@ class Agent:
                 seen = Observations(seen, tuple(pictures))
             return Batch(seen, acted, floats(), floats(), seen, jax.ShapeDtypeStruct(shape, jnp.int32))
 
-        acting = (acting_parts(state), batch(tasks).observations, batch(tasks).task_ids, key)
+        acting = (self._acting(state), batch(tasks).observations, batch(tasks).task_ids, key)
         return {
             "act": lambda: self._act.lower(*acting).compile(),
             "update": lambda: self._update.lower(state, batch(updates, batch_size), bound, key).compile(),
@@ -260,7 +263,7 @@ class Agent:
 
         Without a key tanh of the mean, and the best choice.
         """
-        return self._act(acting_parts(state), observations, task_ids, key)
+        return self._act(self._acting(state), observations, task_ids, key)
 
     def update(
         self, state: Any, batches: Batch, return_bound: Float[Any, " tasks"], key: PRNGKeyArray
@@ -286,7 +289,7 @@ class Agent:
         update = self._typed(self._algorithm.update)
 
         def act(states: Any, observations: Array | Observations, task_ids: Array, keys: Array) -> Array:
-            return jax.vmap(self._act_now, (0, 0, None, 0))(acting_parts(states), observations, task_ids, keys)
+            return jax.vmap(self._act_now, (0, 0, None, 0))(self._acting(states), observations, task_ids, keys)
 
         follow = jax.jit(jax.vmap(averaging.follow, (0, 0, None)))
         return jax.jit(jax.vmap(update), donate_argnums=0), jax.jit(act), follow
@@ -345,6 +348,9 @@ class Agent:
 
         return typed
 
+    def _acting(self, state: Any) -> Acting:
+        return acting_parts(state, self._algorithm.act is not None)
+
     def _update_now(self, state, batches, return_bound, key):
         state, metrics = self._typed(self._algorithm.update)(state, batches, return_bound, key)
         if self._mesh is not None:
@@ -355,6 +361,8 @@ class Agent:
         actor, critic, moments, *_ = acting
         facts, observations = in_type_of(_networks(acting), (self.facts, observations))
         seen = encoded(critic, normalised(moments, observations, task_ids), task_ids)
+        if self._algorithm.act is not None:
+            return self._algorithm.act(self.config, facts, acting, seen, task_ids, key)
         actions = facts.action_mask[task_ids]  # without an actor no task has any dimension
         if actor is not None:
             mean, log_std = actor(seen, critic.conditioning(task_ids), task_ids)
@@ -371,8 +379,11 @@ class Agent:
         facts, observations, return_bound = in_type_of(_networks(state), (self.facts, observations, return_bound))
         moments = getattr(state, "moments", None)
         seen = encoded(state.critic, normalised(moments, observations, task_ids), task_ids)
-        features, mask = state.critic.conditioning(task_ids), facts.action_mask[task_ids]
-        noise = jax.random.normal(key, mask.shape, mask.dtype)
-        actions, _ = sample_actions(state.actor, seen, features, task_ids, mask, noise)
+        if self._algorithm.act is not None:
+            actions = self._algorithm.act(self.config, facts, self._acting(state), seen, task_ids, key)
+        else:
+            features, mask = state.critic.conditioning(task_ids), facts.action_mask[task_ids]
+            noise = jax.random.normal(key, mask.shape, mask.dtype)
+            actions, _ = sample_actions(state.actor, seen, features, task_ids, mask, noise)
         outputs = state.critic(seen, actions, task_ids)
         return self._algorithm.values(self.config, facts, state, outputs, task_ids, return_bound)

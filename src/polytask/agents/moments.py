@@ -4,10 +4,13 @@ As in SimbaV2 (arXiv 2502.15280, section 4.1), which keeps one for the observati
 each task, from the batches that are learned from, and so lies in the agent's state.
 """
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+import numpy as np
+from jaxtyping import Array, Float, Float32, Int
 
 LONGEST = 1e6  # rows over which the moments are a plain mean; then an exponential average of about so many
 SMALLEST = 0.01  # deviation, in raw units: what hardly moves is not blown up
@@ -49,3 +52,14 @@ def seen(moments: Moments, observations: Float[Array, "rows observation"], task_
     return eqx.tree_at(
         lambda m: (m.rows, m.mean, m.variance), moments, (before + new, moments.mean + share * apart, variance)
     )
+
+
+def moments_of(rows: Sequence[Float32[np.ndarray, "_ _"]], observation_dim: int) -> Moments:
+    """The moments of all rows of each task, which may be narrower than `observation_dim`."""
+    widths = [(0, observation_dim - own.shape[1]) for own in rows]
+    mean = np.stack([np.pad(own.mean(axis=0, dtype=np.float64), w) for own, w in zip(rows, widths, strict=True)])
+    variance = [np.pad(own.var(axis=0, dtype=np.float64), w) for own, w in zip(rows, widths, strict=True)]
+    found = np.array([min(len(own), LONGEST) for own in rows], float), mean, np.stack(variance)
+    fresh = Moments(len(rows), observation_dim)
+    values = tuple(jnp.asarray(value, fresh.mean.dtype) for value in found)
+    return eqx.tree_at(lambda m: (m.rows, m.mean, m.variance), fresh, values)

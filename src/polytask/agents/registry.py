@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from polytask.agents.config import BRCConfig, DQNConfig, SACConfig
+from polytask.agents.offline_config import BCQConfig, BRCBCConfig, FromDataConfig, IQLConfig, TD3BCConfig
 from polytask.plugins import Table
 
 if TYPE_CHECKING:
@@ -19,16 +20,21 @@ class AgentKind(NamedTuple):
     - `config`: its hyperparameters, a frozen dataclass that can be made without arguments, whose `kind` is the name
       under which the kind is registered; see `polytask.agents.config.AgentConfig` for what else it has.
     - `make(config, tasks, mesh)`: the agent, on one device or on those of a mesh. Raises ValueError for what cannot be.
+    - `from_data`: it learns from logged data alone (`polytask train data:FILE`) and does not explore.
     """
 
     config: type[Any]
     make: "Callable[[Any, TaskSet, Mesh | None], Agent]"
+    from_data: bool = False
 
 
 AGENTS: Table[AgentKind] = Table(
     what="agent",
     group="polytask.agents",
-    built_in={name: f"polytask.agents.registry:{name.upper()}" for name in ("brc", "sac", "dqn")},
+    built_in={
+        name: f"polytask.agents.registry:{name.upper().replace('-', '_')}"
+        for name in ("brc", "sac", "dqn", "td3-bc", "iql", "bcq", "brc-bc")
+    },
     type=AgentKind,
 )
 """The kinds by name; another package's entry is NAME = "module:attribute", of an `AgentKind`."""
@@ -49,7 +55,7 @@ def agent_config(kind: str, **values: Any) -> Any:
 CONDITIONED = "take --agent.conditioning one-hot, or one-hot-multi-head for heads of the tasks' own as well"
 
 
-def _told_apart(config: BRCConfig | SACConfig, tasks: "TaskSet") -> bool:
+def _told_apart(config: BRCConfig | SACConfig | FromDataConfig, tasks: "TaskSet") -> bool:
     return len(tasks) == 1 or config.conditioning not in ("multi-head", "none")
 
 
@@ -94,6 +100,22 @@ def _dqn(config: DQNConfig, tasks: "TaskSet", mesh: "Mesh | None") -> "Agent":
     return Agent(dqn.ALGORITHM, config, tasks, mesh)
 
 
+def _from_data(config: Any, tasks: "TaskSet", mesh: "Mesh | None") -> "Agent":
+    """One of the agents that learn from data, each a module of its own."""
+    import importlib
+
+    from polytask.agents.base import Agent
+    from polytask.networks import check_trunk
+
+    check_trunk(config.trunk, told_apart=_told_apart(config, tasks), instead=CONDITIONED)
+    module = importlib.import_module(f"polytask.agents.{config.kind.replace('-', '_')}")
+    return Agent(module.ALGORITHM, config, tasks, mesh)
+
+
 BRC = AgentKind(BRCConfig, _brc)
 SAC = AgentKind(SACConfig, _sac)
 DQN = AgentKind(DQNConfig, _dqn)
+TD3_BC = AgentKind(TD3BCConfig, _from_data, from_data=True)
+IQL = AgentKind(IQLConfig, _from_data, from_data=True)
+BCQ = AgentKind(BCQConfig, _from_data, from_data=True)
+BRC_BC = AgentKind(BRCBCConfig, _from_data, from_data=True)

@@ -17,7 +17,7 @@ from polytask.agents.base import acting_parts
 from polytask.export import numpy_policy
 from polytask.networks import MLP, BroNet
 from polytask.networks.critic import ONE_BY_ONE
-from polytask.online.policy import Policy, load
+from polytask.policies.policy import Policy, load
 from polytask.runs import storage
 from polytask.runs.checkpoint import named_leaves
 from polytask.tasks.spaces import Choices, Named, Observations, Vector

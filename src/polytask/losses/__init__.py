@@ -42,6 +42,13 @@ from polytask.losses.model_based import mle_loss as mle_loss
 from polytask.losses.model_based import optimal_metric_gradient as optimal_metric_gradient
 from polytask.losses.model_based import optimal_model_gradient as optimal_model_gradient
 from polytask.losses.model_based import vagram_loss as vagram_loss
+from polytask.losses.offline import advantage_weight as advantage_weight
+from polytask.losses.offline import behaviour_distance as behaviour_distance
+from polytask.losses.offline import expectile_loss as expectile_loss
+from polytask.losses.offline import masked_elbo_loss as masked_elbo_loss
+from polytask.losses.offline import masked_normal_log_prob as masked_normal_log_prob
+from polytask.losses.offline import soft_clipped_minimum as soft_clipped_minimum
+from polytask.losses.offline import value_normalisation as value_normalisation
 from polytask.losses.optimiser import optimiser_step as optimiser_step
 from polytask.losses.policy import masked_tanh_normal as masked_tanh_normal
 from polytask.losses.policy import soft_policy_loss as soft_policy_loss

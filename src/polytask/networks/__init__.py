@@ -1,6 +1,8 @@
 """Pure modules: trunks, task conditioning, heads. Arrays in, arrays out."""
 
+from polytask.networks.actor import DeterministicActor as DeterministicActor
 from polytask.networks.actor import GaussianActor as GaussianActor
+from polytask.networks.actor import TaskGaussianActor as TaskGaussianActor
 from polytask.networks.adapters import AdaptedDense as AdaptedDense
 from polytask.networks.adapters import LowRank as LowRank
 from polytask.networks.adapters import adapted as adapted
@@ -17,6 +19,8 @@ from polytask.networks.factory import TRUNKS as TRUNKS
 from polytask.networks.factory import check_trunk as check_trunk
 from polytask.networks.factory import make_encoder as make_encoder
 from polytask.networks.factory import make_trunk as make_trunk
+from polytask.networks.imitation import ActionVAE as ActionVAE
+from polytask.networks.imitation import Perturbation as Perturbation
 from polytask.networks.layers import Dense as Dense
 from polytask.networks.layers import Head as Head
 from polytask.networks.layers import LayerNorm as LayerNorm

@@ -10,14 +10,10 @@ from polytask.lazy import exports
 if TYPE_CHECKING:
     from polytask.online.config import TrainConfig as TrainConfig
     from polytask.online.config import preset as preset
-    from polytask.online.policy import Policy as Policy
-    from polytask.online.policy import load as load
 
 _HOME = {
     "TrainConfig": "config",
     "preset": "config",
-    "Policy": "policy",
-    "load": "policy",
 }
 
 __getattr__, __dir__ = exports(__name__, _HOME)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from polytask import random
 from polytask.agents.factory import make_agent
-from polytask.online.axes import task_axes
 from polytask.online.session import Session
 from polytask.online.trainer import facts_of
 from polytask.online.transferring import joined
+from polytask.policies.axes import task_axes
 from polytask.runs import checkpoint, provenance, storage
 from polytask.runs.folder import CONFIG, RunFolder
 from polytask.stepping import make_stepper

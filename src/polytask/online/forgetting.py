@@ -9,9 +9,9 @@ import equinox as eqx
 import numpy as np
 
 from polytask.agents.averaging import acting
-from polytask.online.measure import Evaluation, evaluate_policy
-from polytask.online.policy import load
 from polytask.online.session import Session
+from polytask.policies.measure import Evaluation, evaluate_policy
+from polytask.policies.policy import load
 from polytask.runs import checkpoint, provenance, storage
 from polytask.training.trainer import TaskAxes
 from polytask.training.warm_start import taken

@@ -11,7 +11,8 @@ import tyro
 from polytask.agents.registry import AGENTS
 from polytask.config.fields import values_of
 from polytask.online.config import AgentT, Preset, TrainConfig, preset
-from polytask.online.schema import SCHEMA, task_facts
+from polytask.online.schema import SCHEMA
+from polytask.policies.facts import task_facts
 from polytask.tasks.options import TaskOptions
 from polytask.tasks.relevance import within
 from polytask.training.arguments import Asked, Common, asked, parse, value_of, without
@@ -153,13 +154,13 @@ def _of_tasks(config: TrainConfig[Any], tasks: tuple[str, ...]) -> TrainConfig[A
 
 
 def _load(run: Path, seed: int = 0) -> Any:
-    from polytask.online.policy import load
+    from polytask.policies.policy import load
 
     return load(run, seed)
 
 
 def _measure(run: Path, options: Options) -> Measured:
-    from polytask.online.measure import measured
+    from polytask.policies.measure import measured
 
     return measured(run, options)
 

@@ -17,14 +17,16 @@ from polytask.agents.affinity import AffinityAverages, fresh_averages
 from polytask.agents.averaging import PolicyAverage, acting
 from polytask.agents.base import Agent
 from polytask.agents.factory import make_agent
+from polytask.agents.registry import AGENTS
 from polytask.evaluation.rollouts import evaluate
 from polytask.online import records, transferring
-from polytask.online.axes import task_axes
 from polytask.online.config import TrainConfig
 from polytask.online.exploration import draw_of
 from polytask.online.forgetting import write_forgotten
 from polytask.online.memory import check_memory
 from polytask.online.session import Session
+from polytask.policies.axes import task_axes
+from polytask.policies.records import evaluation, latest_scores, norm, shown_scores
 from polytask.replay.batch import Batch
 from polytask.replay.buffer import balanced_size
 from polytask.runs import stacked
@@ -85,7 +87,7 @@ class OnlineTrainer:
             self.sessions.append(session)
         self._metrics: list[dict[str, Any]] = [{} for _ in self.sessions]
         self._affinity_averages: list[AffinityAverages | None] = [None] * len(self.sessions)
-        self._scores: list[dict[str, float]] = [records.latest_scores(run) for run in self.runs.values()]
+        self._scores: list[dict[str, float]] = [latest_scores(run) for run in self.runs.values()]
         if self.several:
             message(
                 f"{len(self.runs)} seeds as one program; the figures shown are those of seed {next(iter(self.runs))}"
@@ -155,8 +157,8 @@ class OnlineTrainer:
                 self.config.eval_episodes,
                 random.integer(session.config.seed, "evaluate", session.step),
             )
-            found.append(records.evaluation(self.task_set, episodes, self.agent.embeddings(state)))
-            self._scores[i] = records.shown_scores(found[-1])
+            found.append(evaluation(self.task_set, episodes, self.agent.embeddings(state)))
+            self._scores[i] = shown_scores(found[-1])
         return found
 
     def affinity(self) -> list[Mapping[str, Any]]:
@@ -336,7 +338,7 @@ class OnlineTrainer:
             if not np.isfinite(np.asarray(metrics.get(name, 0.0))).all():
                 return self._diverged(session.step, name.replace("_", " "))
         for name, network in (("critic's weights", state.critic), ("actor's weights", state.actor)):
-            if not np.isfinite(float(records.norm(network))):
+            if not np.isfinite(float(norm(network))):
                 return self._diverged(session.step, name)
         return None
 
@@ -354,6 +356,11 @@ def prepare(config: TrainConfig[Any], run: Path) -> tuple[TaskSet, Agent]:
     config.check_horizon(tasks)
     config.check_sampling()
     check_memory(config, tasks, run)
+    if AGENTS[config.agent.kind].from_data:
+        raise ValueError(
+            f"'{config.agent.kind}' learns from logged data: `polytask record RUN` writes some, and "
+            f"`polytask train data:FILE --agent.kind {config.agent.kind}` learns from it"
+        )
     agent = make_agent(config.agent, tasks, config.mesh)
     if config.affinity_every and not agent.measures_affinity:
         raise ValueError(f"affinity is measured in brc, not in {config.agent.kind}: leave --affinity-every out")

@@ -43,15 +43,25 @@ class ReturnBounds:
         self.rewards[tasks, self.length] = rewards
         self.length = np.where(valid, self.length + 1, 0)
         for task in np.flatnonzero((terminated | truncated) & valid):
-            episode = self.rewards[task, : self.length[task]]
-            tail = 0.0
-            if not terminated[task]:
-                given = truncation_value(int(task)) if truncation_value else None
-                tail = episode.mean() / (1 - self.discounts[task]) if given is None else given
-            returns = _returns_to_go(episode, float(self.discounts[task]), tail)
-            self.low[task] = min(self.low[task], returns.min())
-            self.high[task] = max(self.high[task], returns.max())
+            ended = bool(terminated[task])
+            given = truncation_value(int(task)) if truncation_value and not ended else None
+            self.take(int(task), self.rewards[task, : self.length[task]], ended, given)
             self.length[task] = 0
+
+    def take(
+        self,
+        task: int,
+        episode: Float[np.ndarray, " steps"],
+        terminated: bool,
+        truncation_value: float | None = None,
+    ) -> None:
+        """Takes in the rewards of a whole episode; where it was truncated, `truncation_value` may be its tail."""
+        tail = 0.0
+        if not terminated:
+            tail = episode.mean() / (1 - self.discounts[task]) if truncation_value is None else truncation_value
+        returns = _returns_to_go(episode, float(self.discounts[task]), tail)
+        self.low[task] = min(self.low[task], returns.min())
+        self.high[task] = max(self.high[task], returns.max())
 
     def end_episodes(self) -> None:
         """Drops the running episodes."""

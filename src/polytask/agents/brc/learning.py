@@ -1,6 +1,7 @@
 """BRC's update, piece by piece, and what is measured beside it."""
 
 import dataclasses
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -20,6 +21,7 @@ from polytask.losses import optimiser_step
 from polytask.networks import CriticEnsemble, GaussianActor, split
 from polytask.replay.batch import Batch
 
+ActorLoss = Callable[..., tuple[Float[Array, ""], tuple[Float[Array, " batch"], Float[Array, " batch"]]]]
 ENTROPY_PER_DIMENSION = -0.5
 ENTROPY_DECAY = 0.995  # of the running per-task entropy that entropy_correction="empirical" uses
 
@@ -85,6 +87,7 @@ def actor_step(
     batch: Batch,
     noise: Float[Array, "batch action"],
     key: PRNGKeyArray,
+    actor_loss: ActorLoss = actor_loss,
 ) -> tuple[BRCState, dict[str, Float[Array, ""]]]:
     """One step of the actor, then of the temperature, then of the running entropy where it is used.
 
@@ -150,10 +153,12 @@ def update(
     batches: Batch,
     return_bound: Float[Array, " tasks"],
     key: PRNGKeyArray,
+    actor_loss: ActorLoss = actor_loss,
 ) -> tuple[BRCState, dict[str, Float[Array, ""]]]:
     """A gradient step for each batch along the leading axis; the metrics are those of the last one.
 
-    Rewards are scaled once, with the temperature at the beginning, as in the official code.
+    Rewards are scaled once, with the temperature at the beginning, as in the official code. An agent that shares all
+    but the actor's loss with BRC gives its own.
     """
     if state.moments is not None:
         rows = vectors_of(batches.observations)
@@ -168,7 +173,7 @@ def update(
         state, critic, batch = critic_step(config, facts, state, batch, noise[0], key_critic, scale)
         if state.updates is not None:
             state = dataclasses.replace(state, updates=state.updates + 1)
-        state, actor = actor_step(config, facts, state, batch, noise[1], key_actor)
+        state, actor = actor_step(config, facts, state, batch, noise[1], key_actor, actor_loss)
         return state, {**critic, **actor}
 
     state, metrics = jax.lax.scan(one, state, (batches, jax.random.split(key, batches.rewards.shape[0])))
@@ -187,6 +192,7 @@ def diagnose(
     batches: Batch,
     return_bound: Float[Array, " tasks"],
     key: PRNGKeyArray,
+    actor_loss: ActorLoss = actor_loss,
 ) -> dict[str, Float[Array, " tasks"]]:
     """Per-task losses, entropy, value and gradient norms; `batches` has shape (tasks, batch, ...)."""
     batches, scale = scaled(config, facts, state, batches, return_bound)

@@ -11,7 +11,7 @@ from polytask import random
 from polytask.evaluation.rollouts import Episodes, evaluate
 from polytask.evaluation.scores import has_score, score
 from polytask.evaluation.statistics import Estimate, stratified_bootstrap, task_mean, wilson_interval
-from polytask.online.policy import Policy, load
+from polytask.policies.policy import Policy, load
 from polytask.stepping import make_stepper
 from polytask.tasks.spec import TaskSpec
 from polytask.training.kinds import Measured, Options
@@ -130,7 +130,7 @@ def measured(run: Path, options: Options) -> Measured:
 
     policy = load(run)
     if options.video:  # find out what is missing before the long part
-        from polytask.online.video import prepare
+        from polytask.policies.video import prepare
 
         prepare(policy.tasks.specs)
     episodes = 10 if options.episodes is None else options.episodes
@@ -143,7 +143,7 @@ def measured(run: Path, options: Options) -> Measured:
 
 def _film(policy: Policy, folder: Path, seed: int) -> int:
     """A video of each task; one that cannot be filmed does not keep the others from it, but gives exit code 1."""
-    from polytask.online.video import VideoError, file_name, record_episode
+    from polytask.policies.video import VideoError, file_name, record_episode
 
     code = 0
     for spec in policy.tasks:

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -14,7 +14,6 @@ from jaxtyping import Float32, Int
 from polytask import random
 from polytask.agents import averaging
 from polytask.agents.factory import make_agent
-from polytask.online.config import TrainConfig
 from polytask.runs import checkpoint
 from polytask.runs.folder import RunFolder, RunFolderError
 from polytask.tasks import padding
@@ -34,8 +33,8 @@ def load(run: Path | str, seed: int = 0) -> "Policy":
         RunFolder(path).read_config()  # says more clearly than a missing checkpoint that this is not a run
     found = checkpoint.find(path, replay=False)
     content = RunFolder(found.run).read_config()
-    kind = kinds.kind_of(content).name
-    if kind != "online":
+    if "specs" not in content:
+        kind = kinds.kind_of(content).name
         raise RunFolderError(
             f"{found.run} was trained from data and acts in no environment; polytask.{kind}.load gives its model, "
             f"and `polytask report {found.run}` its figures"
@@ -44,14 +43,34 @@ def load(run: Path | str, seed: int = 0) -> "Policy":
     return Policy(found, kinds.config_of(content), tasks, seed)
 
 
+@runtime_checkable
+class PolicyConfig(Protocol):
+    """What a policy reads of the configuration of the run that trained it."""
+
+    @property
+    def agent(self) -> Any:
+        """The agent's hyperparameters."""
+        ...
+
+    @property
+    def engine(self) -> Any:
+        """What steps the tasks, as `make_stepper` takes it."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """That of the run, by which goals are fixed."""
+        ...
+
+
 class Policy:
     """Acts in each of the tasks that a run was trained on.
 
-    `tasks` are their facts, `state` is that of its `agent` as far as it acts, `step` the environment steps per task it
-    was trained for. `counter` counts the calls that drew actions; the same seed and counter draw the same.
+    `tasks` are their facts, `state` is that of its `agent` as far as it acts, `step` the steps that it was trained for,
+    as its kind counts them. `counter` counts the calls that drew actions; the same seed and counter draw the same.
     """
 
-    def __init__(self, found: checkpoint.Checkpoint, config: TrainConfig[Any], tasks: TaskSet, seed: int = 0) -> None:
+    def __init__(self, found: checkpoint.Checkpoint, config: PolicyConfig, tasks: TaskSet, seed: int = 0) -> None:
         self.config, self.tasks, self.step, self.path = config, tasks, found.step, found.path
         self.counter = 0
         self._seed = seed
@@ -88,9 +107,11 @@ class Policy:
             actions = (high + low) / 2 + (high - low) / 2 * rows[:, : spec.action_dim]
         return actions[0] if single else actions
 
-    def act_in_all(self, observations: SetObservations) -> Float32[np.ndarray, "tasks action"]:
-        """The policy's mode in every task at once, as a stepper takes it: padded and in [-1, 1]."""
-        return self._rows(observations, np.arange(len(self.tasks), dtype=np.int32), True)
+    def act_in_all(
+        self, observations: SetObservations, deterministic: bool = True
+    ) -> Float32[np.ndarray, "tasks action"]:
+        """Actions in every task at once, as a stepper takes them: padded and in [-1, 1]. As in `act`."""
+        return self._rows(observations, np.arange(len(self.tasks), dtype=np.int32), deterministic)
 
     def _rows(
         self,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import polytask
-from polytask.online.policy import load
+from polytask.policies.policy import load
 from polytask.runs import checkpoint
 from polytask.runs.checkpoint import CheckpointError
 from polytask.runs.folder import RunFolderError

@@ -9,7 +9,7 @@ import numpy as np
 from polytask.networks import TaskHead
 from polytask.training.trainer import TaskAxes
 
-_AGENT = ("conditioning", "temperature", "task_entropy", "moments", "target_scale")
+_AGENT = ("conditioning", "temperature", "task_entropy", "moments", "target_scale", "task_log_std")
 _RUN = ("bounds", "episodes", "restarts")
 
 

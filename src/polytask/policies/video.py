@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from polytask import random
-from polytask.online.policy import Policy
+from polytask.policies.policy import Policy
 from polytask.tasks.padding import stacked
 from polytask.tasks.registry import make_env
 from polytask.tasks.spaces import Image, Named, images

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from polytask.online import video
-from polytask.online.policy import load
-from polytask.online.video import VideoError
+from polytask.policies import video
+from polytask.policies.policy import load
+from polytask.policies.video import VideoError
 from polytask.tasks import resolve
 from tests.small import PLANE, POINT, command
 
