@@ -17,6 +17,7 @@ COMMANDS = {
     "extend": ("extend", "add tasks to a trained run, which keeps what it has learned"),
     "evaluate": ("evaluate", "measure a trained agent in environments of its own; videos"),
     "export": ("export", "write a policy as ONNX, StableHLO or NumPy files"),
+    "record": ("record", "write a run's transitions as data sets"),
     "report": ("report", "write report.html about one run, or comparing several"),
     "affinity": ("affinity", "show which tasks help and which hurt each other"),
     "group": ("group", "choose groups of tasks to train together"),

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import tyro
 
+from polytask.datasets.names import is_data
 from polytask.tasks.suite import PROBLEM_PREFIX
 
 
@@ -22,10 +23,14 @@ def _tasks(pattern: _Pattern = None, /) -> int:
 
     `polytask tasks problems` lists the problems to learn from data.
 
+    `polytask tasks data:FILE` shows what a set of logged transitions holds.
+
     Args:
         pattern: A part of the name, a shell pattern ('dmc/*-run'), a group (metaworld/mt10, or mt10 alone),
-            gym/<part of an id>; problems, or the name of one.
+            gym/<part of an id>; problems, or the name of one; data:FILE.
     """
+    if pattern is not None and is_data(pattern):
+        return _data(pattern)
     if pattern is not None and f"{pattern}/".startswith(PROBLEM_PREFIX):
         return _problems(pattern.removeprefix(PROBLEM_PREFIX.rstrip("/")).lstrip("/"))
     from rich.console import Console
@@ -55,6 +60,22 @@ def _tasks(pattern: _Pattern = None, /) -> int:
             "gym/<module>:<callable> for your own; `polytask tasks problems` for problems to\nlearn from data.",
             highlight=False,
         )
+    return 0
+
+
+def _data(name: str) -> int:
+    """Shows the sets that a name stands for."""
+    from rich.console import Console
+
+    from polytask.datasets.facts import LEGEND, table
+    from polytask.datasets.names import load
+
+    logged = load([name])
+    Console().print(table(logged))
+    print(f"\n{LEGEND}")
+    unknown = [task.spec.name for task in logged if not task.simulated]
+    if unknown:
+        print(f"\nNo simulator is known of {', '.join(unknown)}; name one with {name}@gym/<id>")
     return 0
 
 
