@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+import tempfile
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from polytask.agents.registry import agent_config
 from polytask.decisions import DecisionConfig
+from polytask.offline.config import OfflineConfig
 from polytask.online.config import TrainConfig as OnlineConfig
 from polytask.runs import checkpoint
 from polytask.supervised import OptimiserConfig, TrainConfig, TrunkConfig
@@ -28,12 +30,25 @@ TINY: dict[str, Any] = {
     "batch_size": 8,
     "updates_per_step": 1,
 }
+_SETS = tempfile.TemporaryDirectory()
+np.savez(
+    f"{_SETS.name}/walk.npz",
+    **dict.fromkeys(("observations", "next_observations"), np.ones((30, 2))),
+    actions=np.ones((30, 1)),
+    rewards=np.ones(30),
+    terminals=np.ones(30),
+)
 CONFIGS = {
     "decisions": DecisionConfig(problem="problems/tests.decisions.small:shops", learning_rate=SLOW, **EVERY),
     "supervised": TrainConfig(
         problem="problems/tests.supervised.small:points",
         trunk=TrunkConfig(4, 1),
         optimiser=OptimiserConfig(learning_rate=SLOW),
+        **EVERY,
+    ),
+    "offline": OfflineConfig(
+        (f"data:{_SETS.name}/walk.npz@{POINT}",),
+        agent_config("td3-bc", width=8, depth=1, batch_size=8, learning_rate=SLOW),
         **EVERY,
     ),
     "online": OnlineConfig(
@@ -51,7 +66,10 @@ CHANGED: dict[str, Any] = {
     "tensorboard": True,
     "wandb": True,
 }
-REFUSED = {("decisions", "affinity_every"): "--affinity-every .* a decision is one task: leave it out"}
+REFUSED = {
+    ("decisions", "affinity_every"): "--affinity-every .* a decision is one task: leave it out",
+    ("offline", "affinity_every"): "affinity is measured while agents act: leave --affinity-every out",
+}
 
 
 def evaluations(run):

@@ -38,6 +38,8 @@ def export(run: Path, format: Format, out: Path | None = None) -> Path:
     `polytask.load`; StorageError where it cannot be written.
     """
     policy = load(run)
+    if format == "numpy" and policy.config.agent.kind == "bcq":
+        raise ValueError("--format numpy holds one network that acts, and bcq picks among candidates: take stablehlo")
     folder = out or run / "export" / format
     with storage.writing(folder, folder.parent):
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +76,7 @@ def facts(policy: Policy) -> dict[str, Any]:
         "observations": tasks.observation_dim,
         "images": tasks.images,
         "actions": tasks.action_width,
-        "heads": (critic.members.head if actor is None else actor.mean).heads,
+        "heads": getattr(critic.members.head if actor is None else getattr(actor, "mean", None), "heads", 0),
         "members": critic.size if chooses else 0,
         "v_max": getattr(policy.config.agent, "v_max", 0.0),
         "convolutions": [

@@ -73,6 +73,7 @@ KINDS: Table[Kind] = Table(
     built_in={
         "decisions": "polytask.decisions.kind:KIND",
         "supervised": "polytask.supervised.kind:KIND",
+        "offline": "polytask.offline.kind:KIND",
         "online": "polytask.online.kind:KIND",
     },
     type=Kind,
