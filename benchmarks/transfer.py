@@ -64,7 +64,7 @@ def named(tasks: Sequence[str]) -> list[str]:
 def train(folder: Path, asked: argparse.Namespace) -> int:
     """Trains the sources, then each set in each way; returns how many runs failed."""
     failed = 0
-    often = ["--eval-every", str(asked.eval_every), "--eval-episodes", "10", "--no-tensorboard"]
+    often = ["--eval-every", str(asked.eval_every), "--eval-episodes", str(asked.eval_episodes), "--no-tensorboard"]
     often += ["--warmup-steps", str(asked.warmup), "--checkpoint-every", str(asked.eval_every)]
     for seed in asked.seeds:
         own = ["--seed", str(seed), *often]
@@ -142,6 +142,7 @@ def main() -> int:
             command.add_argument("--steps", type=int, default=50_000, help="of each new task")
             command.add_argument("--warmup", type=int, default=2_000, help="the first steps, at random")
             command.add_argument("--eval-every", type=int, default=2_500)
+            command.add_argument("--eval-episodes", type=int, default=10)
             command.add_argument("--core", type=int, default=0)
     asked = parser.parse_args()
     assert set(SETS["two"]) <= set(MT10)
