@@ -120,6 +120,12 @@ class BRCConfig:
         check(self, "agent.")
         if self.moving == "adapters" and not self.adapter_rank:
             raise ValueError("--agent.moving adapters trains changes of low rank: give it, --agent.adapter-rank 8")
+        own = self.conditioning.endswith("multi-head")
+        if self.moving == "embeddings" and not own and self.actor_combiner != "none":
+            raise ValueError(
+                f"--agent.actor-combiner {self.actor_combiner} combines gradients of what moves in the actor, and with "
+                f"--agent.moving embeddings nothing does: leave it out"
+            )
         if bool(self.relevance) != (self.critic_loss == "task-weighted"):
             raise ValueError(
                 "--agent.critic-loss task-weighted and --agent.relevance NAME=WEIGHT go together: give both, or neither"

@@ -3,6 +3,7 @@
 import importlib
 import json
 import shutil
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -120,9 +121,10 @@ def _write_onnx(policy: Policy, folder: Path) -> None:
     if policy.tasks.images or policy.tasks.choices > 1:
         raise ValueError("--format onnx holds vectors and continuous actions: stablehlo and numpy hold all")
     given = inputs(policy.tasks, "batch")
-    model = jax2onnx.to_onnx(
-        acts(policy), list(given.values()), model_name="policy", input_names=list(given), output_names=["actions"]
-    )
+    names = {"input_names": list(given), "output_names": ["actions"]}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Explicitly requested dtype float64")  # it traces with its own constants
+        model = jax2onnx.to_onnx(acts(policy), list(given.values()), model_name="policy", **names)
     storage.replace(folder / "policy.onnx", model.SerializeToString())
 
 

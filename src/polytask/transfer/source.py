@@ -120,7 +120,7 @@ def check_agent(source: Source, config: Any) -> None:
     if way != "adapters" and agent.adapter_rank != there.adapter_rank:
         raise ValueError(f"--agent.adapter-rank is {there.adapter_rank} in {source.path}: leave it out")
     wanted = {"frozen": ("embeddings", "heads"), "adapters": ("adapters",)}.get(way, ("all",))
-    if agent.moving not in wanted:
+    if way != "fit" and agent.moving not in wanted:
         raise ValueError(f"with --transfer {way} --agent.moving is {' or '.join(wanted)}, not {agent.moving}")
 
 
@@ -159,7 +159,8 @@ def with_defaults(source: Source, way: str) -> dict[str, Any]:
     there = source.config.agent
     moving = {"frozen": "embeddings", "adapters": "adapters"}.get(way, "all")
     rank = there.adapter_rank or RANK if way == "adapters" else there.adapter_rank
-    agent = dataclasses.replace(there, moving=moving, adapter_rank=rank)
+    alone = {"actor_combiner": "none"} if moving == "embeddings" else {}
+    agent = dataclasses.replace(there, moving=moving, adapter_rank=rank, **alone)
     if agent.relevance:
         agent = dataclasses.replace(agent, relevance=(), critic_loss="cross-entropy")
     return {"agent": agent, "task": source.config.task, "transfer": way}

@@ -226,7 +226,7 @@ def measure_affinity(
     """What a step on each task's critic loss does to each, and the same of the actor's; `batches` as in `diagnose`.
 
     Targets are those of the moment, and the actor's losses are under the critics of the moment. Of tasks that choose
-    the actor's are not measured: they have none.
+    the actor's are not measured, as they have none, and nobody's where nothing of the actor moves.
     """
     batches, scale = scaled(config, facts, state, batches, return_bound)
     noise = _noise(facts, batches, key)
@@ -244,7 +244,7 @@ def measure_affinity(
 
     critic = (moving_critic, (batches, targets), network, state.critic_optimiser)
     measured = {"critic": observe_part("critic", averages, of_critic, *critic), "actor": averages["actor"]}
-    if state.actor is not None:
+    if jax.tree.leaves(moving_actor):
         actor = (moving_actor, (batches, noise[1]), network, state.actor_optimiser)
         acts = facts.action_mask.sum(axis=-1) > 0 if state.critic.choices > 1 else None
         measured["actor"] = observe_part("actor", averages, of_actor, *actor, among=acts)
