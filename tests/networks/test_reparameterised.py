@@ -25,8 +25,8 @@ def test_a_new_task_begins_as_the_trained_trunk(trunk, normalised):
 
 def test_rotations_are_the_principal_directions_of_the_responses(trunk):
     bank = response_init(trunk, IMAGES)
-    responses = trunk.convs[0](jnp.pad(IMAGES, ((0, 0), (1, 1), (1, 1), (0, 0)))).reshape(-1, 7)
-    turned = np.cov(responses @ bank.rotations[0], rowvar=False)
+    images = jnp.pad(jnp.moveaxis(IMAGES, (3, 0), (0, 3)), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    turned = np.cov(trunk.convs[0](images).reshape(7, -1).T @ bank.rotations[0], rowvar=False)
     np.testing.assert_allclose(turned, np.diag(np.diag(turned)), atol=1e-5)
     assert (np.diff(np.diag(turned)) <= 1e-6).all()
 

@@ -123,10 +123,10 @@ def _features(
     mixes: Sequence[Callable[[Array], Array]],
 ) -> Array:
     """The network; `mixes` change the responses (places, channels) of each layer."""
-    x = x if x.ndim == 4 else x[..., None]
+    x = jnp.moveaxis(x if x.ndim == 4 else x[..., None], (3, 0), (0, 3))  # as convolutions take images
     for conv, norm, mix in zip(convs, norms, mixes, strict=True):
         z = conv(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))))
-        x = jax.nn.relu(norm(mix(z.reshape(-1, z.shape[-1])))).reshape(z.shape)
+        x = jax.nn.relu(norm(mix(z.reshape(len(z), -1).T))).T.reshape(z.shape)
     rows, columns = x.shape[1] // 2, x.shape[2] // 2
     quarters = x[:, : 2 * rows, : 2 * columns].reshape(len(x), 2, rows, 2, columns, -1)
-    return quarters.mean((2, 4)).reshape(len(x), -1)
+    return quarters.mean((2, 4)).reshape(4 * len(x), -1).T
