@@ -61,6 +61,10 @@ from polytask.losses.quality import task_loss_of as task_loss_of
 from polytask.losses.rivals import dfl as dfl
 from polytask.losses.rivals import spo_plus as spo_plus
 from polytask.losses.rivals import two_stage as two_stage
+from polytask.losses.task_inference import agreed as agreed
+from polytask.losses.task_inference import gaussian_divergence as gaussian_divergence
+from polytask.losses.task_inference import gaussian_product as gaussian_product
+from polytask.losses.task_inference import triplet_loss as triplet_loss
 from polytask.losses.taskmet import learned_metric as learned_metric
 from polytask.losses.taskmet import taskmet as taskmet
 from polytask.losses.value import soft_td_target as soft_td_target

@@ -32,4 +32,5 @@ from polytask.networks.reparameterised import ConvTrunk as ConvTrunk
 from polytask.networks.reparameterised import RCTrunk as RCTrunk
 from polytask.networks.reparameterised import add_task as add_task
 from polytask.networks.reparameterised import response_init as response_init
+from polytask.networks.set_encoder import SetEncoder as SetEncoder
 from polytask.networks.trunk import Trunk as Trunk
