@@ -175,5 +175,17 @@ def test_one_task_s_networks_have_no_embedding_to_tell_more_apart(trained_run):
         sources.check_agent(alone, frozen)
 
 
+def test_a_frozen_run_can_be_extended_and_a_combined_one_be_a_frozen_source(trained_run):
+    source = sources.read(trained_run)
+    frozen = dataclasses.replace(source.config.agent, moving="embeddings")
+    own = source._replace(config=dataclasses.replace(source.config, agent=frozen))
+    sources.check_agent(own, own.config)  # as polytask extend asks, with nothing copied
+    combined = dataclasses.replace(source.config.agent, actor_combiner="pcgrad")
+    other = source._replace(config=dataclasses.replace(source.config, agent=combined, task_sampling="uniform"))
+    assert sources.with_defaults(other, "frozen")["agent"].actor_combiner == "none"
+    with pytest.raises(ValueError, match=r"--agent\.moving embeddings nothing does"):
+        dataclasses.replace(combined, moving="embeddings")
+
+
 def test_every_part_of_an_agent_is_split():
     assert split(None, "embeddings") == (None, None)  # the actor, where every task chooses
