@@ -12,4 +12,5 @@ MODULES = (
     "cubic",
     "distractors",
     "decisions",
+    "logit_fusion",
 )
