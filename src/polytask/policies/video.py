@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 from polytask import random
 from polytask.policies.policy import Policy
 from polytask.tasks.padding import stacked
+from polytask.tasks.picture import picture
 from polytask.tasks.registry import make_env
 from polytask.tasks.spaces import Image, Named, images
 from polytask.tasks.spec import TaskSpec
@@ -88,11 +89,7 @@ def _picture(env: Any, spec: TaskSpec, observation: Any) -> UInt8[np.ndarray, "h
         name, space = next((name, part) for name, part in space.parts if isinstance(part, Image))
         pixels = observation[name]
     assert isinstance(space, Image)
-    frame = pixels[..., -space.channels :]
-    if space.channels != 3:  # of other channels the brightest
-        frame = np.repeat(frame.max(axis=-1, keepdims=True), 3, axis=-1)
-    times = max(1, SIDE // max(space.height, space.width))
-    return frame.repeat(times, axis=0).repeat(times, axis=1)
+    return picture(space, pixels, SIDE)
 
 
 def file_name(task: str) -> str:

@@ -14,6 +14,7 @@ from polytask.report.methods import Method
 from polytask.report.plot import MUTED, series_style
 from polytask.report.published import Published
 from polytask.report.results import rng
+from polytask.report.stills import stills
 from polytask.runs.records import Schema
 
 _DASHES = ((0, (4, 2)), (0, (1, 1.5)))
@@ -173,6 +174,7 @@ def _task_lines(material: Material, name: str, scored: bool, references: Sequenc
 def by_task(material: Material) -> str:
     """Small multiples of every task: scores on a shared axis, then tasks that have returns only, each on its own.
 
+    Beside the curves of a task with images stands what the agent sees.
     Nothing where the one task is a decision, which the curve over all tasks shows already.
     """
     if material.schema.against:
@@ -188,6 +190,7 @@ def by_task(material: Material) -> str:
         if np.isfinite(s).any()
     }
     parts = [curve_legend(material, references)]
+    seen = stills([run for method in material.methods for run in method.runs])
     for scored in (True, False):
         tasks = [s.name for s in material.specs if (s.name in has_score) == scored]
         if not tasks:
@@ -195,7 +198,8 @@ def by_task(material: Material) -> str:
         lines = {n: _task_lines(material, n, scored, references if scored else []) for n in tasks}
         common = figures.score_limits(*(v for m in material.methods for v in (m.scores,))) if scored else None
         charts = [
-            figures.task_panel(lines[n], material.last_evaluation, common or _own_limits(lines[n]), material.names[n])
+            seen.get(n, "")
+            + figures.task_panel(lines[n], material.last_evaluation, common or _own_limits(lines[n]), material.names[n])
             for n in tasks
         ]
         parts.append(html.figure(html.grid(charts, small=True), _task_caption(material, tasks, scored)))
