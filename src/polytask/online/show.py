@@ -50,10 +50,12 @@ def task_table(rows: "list[tuple[str, TaskSpec]]") -> "Table":
     of_all = _text(options.pop()) if len(options) == 1 else ""
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, caption=of_all or None, caption_justify="left")
     table.add_column("task", overflow="fold", min_width=24)
-    for heading in ("obs", "act", "steps"):
+    table.add_column("obs", justify="right", overflow="fold")
+    for heading in ("act", "steps"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("judged", "engine", "goals, rew."):
+    for heading in ("judged", "engine"):
         table.add_column(heading, no_wrap=True)
+    table.add_column("goals, rew.", overflow="fold")
     for label, spec in rows:
         sizes = [size_of(spec.observation), size_of(spec.action), str(spec.horizon)]
         judged = "success" if spec.success != "none" else "return"
