@@ -8,9 +8,8 @@ import pytest
 from jax.interpreters import partial_eval
 
 from polytask import random, speed
-from polytask.agents.config import BRCConfig
+from polytask.agents.config import BRCConfig, DQNConfig
 from polytask.agents.factory import make_agent
-from polytask.replay.batch import Batch
 from polytask.speed import Result
 from polytask.tasks.registry import resolve
 from tests.small import POINT, command
@@ -35,21 +34,25 @@ def products(jaxpr) -> int:
     return total
 
 
-@pytest.mark.parametrize("config", [BRCConfig(), BRCConfig(critic_width=512, batch_size=64, bins=51, actor_width=128)])
-def test_the_multiplications_counted_are_those_of_the_update(config):
-    agent = make_agent(config, MT10)
+def counted(config, tasks) -> float:
+    """Floating-point operations of a gradient step's matrix products, without what XLA drops."""
+    agent = make_agent(config, tasks)
     key = random.key(0, "any")
     state = jax.eval_shape(agent.init, key)
-
-    def floats(*shape):
-        return jax.ShapeDtypeStruct((2, config.batch_size, *shape), "float32")
-
-    ids = jax.ShapeDtypeStruct((2, config.batch_size), "int32")
-    batches = Batch(floats(39), floats(4), floats(), floats(), floats(39), ids)
-    bound = jax.ShapeDtypeStruct((10,), "float32")
+    batches = jax.eval_shape(lambda: speed.random_batches(config, tasks))
+    bound = jax.ShapeDtypeStruct((len(tasks),), "float32")
     whole = jax.make_jaxpr(agent._update)(state, batches, bound, key).jaxpr
-    counted = products(partial_eval.dce_jaxpr(whole, [True] * len(whole.outvars))[0])  # without what XLA drops
-    assert counted / 2 == pytest.approx(1e9 * speed.multiplications(config, MT10), rel=0.02)
+    return products(partial_eval.dce_jaxpr(whole, [True] * len(whole.outvars))[0]) / config.updates_per_step
+
+
+@pytest.mark.parametrize("config", [BRCConfig(), BRCConfig(critic_width=512, batch_size=64, bins=51, actor_width=128)])
+def test_the_multiplications_counted_are_those_of_the_update(config):
+    assert counted(config, MT10) == pytest.approx(1e9 * speed.multiplications(config, MT10), rel=0.02)
+
+
+def test_the_multiplications_of_frames_are_those_of_the_update():
+    config, tasks = DQNConfig(batch_size=4, updates_per_step=1), resolve(["atari/pong", "atari/breakout"])
+    assert counted(config, tasks) == pytest.approx(1e9 * speed.frame_multiplications(config, tasks), rel=0.01)
 
 
 def test_the_table_fits_and_the_record_says_where_it_comes_from(monkeypatch, tmp_path):

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -14,12 +15,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from polytask import random
-from polytask.agents.config import AgentConfig, BRCConfig
+from polytask.agents.config import AgentConfig, BRCConfig, DQNConfig
 from polytask.agents.factory import make_agent
 from polytask.online.config import TrainConfig
 from polytask.online.trainer import OnlineTrainer
@@ -28,9 +30,11 @@ from polytask.replay.buffer import slot_bytes
 from polytask.runs.loggers import make_loggers
 from polytask.stepping import make_stepper
 from polytask.tasks.registry import resolve
+from polytask.tasks.spaces import Observations, size_of
 from polytask.tasks.spec import TaskSet
 
 TASKS = "metaworld/mt10"
+FRAMES = "atari/pong"
 LOOP_STEPS = 20  # of all tasks, in a block of the training loop
 
 # Runs in a process of its own, to the first gradient step; prints the clock and the CPU at the end of every stage.
@@ -115,6 +119,19 @@ def multiplications(config: BRCConfig, tasks: TaskSet) -> float:
     return 2e-9 * config.batch_size * products
 
 
+def frame_multiplications(config: DQNConfig, tasks: TaskSet) -> float:
+    """GFLOP of DQN's matrix products in one gradient step, of tasks whose images are all seen by one Nature network."""
+    critic = eqx.filter_eval_shape(make_agent(config, tasks).init, random.key(0, "init")).critic
+    (encoder,) = critic.encoder.encoders
+    sides, convolutions = tasks.images[0][:2], []
+    for one in encoder.convolutions:
+        sides = tuple((side - one.size) // one.stride + 1 for side in sides)
+        convolutions.append(math.prod(sides) * one.dense.kernel.size)
+    dense = encoder.dense.kernel.size + sum(leaf.size for leaf in jax.tree.leaves(critic.members) if leaf.ndim == 3)
+    # Both networks at the successors 1, the one that learns 3 at the observations; pixels have no gradient.
+    return 2e-9 * config.batch_size * (5 * (sum(convolutions) + dense) - convolutions[0])
+
+
 def blocks(function: Callable[[], Any], budget: float, least: int = 5) -> list[float]:
     """Seconds of each of at least `least` calls, within about `budget` seconds if that suffices."""
     times, end = [], time.perf_counter() + budget
@@ -130,12 +147,21 @@ def random_batches(config: AgentConfig, tasks: TaskSet) -> Batch:
     def normal(*last: int) -> jax.Array:
         return jnp.asarray(draws.normal(size=(*shape, *last)).astype(np.float32))
 
+    def seen() -> Any:
+        images = [draws.integers(256, size=(*shape, *size), dtype=np.uint8) for size in tasks.images]
+        vector = normal(tasks.observation_dim)
+        return Observations(vector, tuple(map(jnp.asarray, images))) if images else vector
+
+    observations, actions = seen(), jnp.tanh(normal(tasks.action_dim))
+    if tasks.choices > 1:
+        chosen = draws.integers(min(spec.choices for spec in tasks), size=(*shape, 1))
+        actions = jnp.concatenate([actions, jnp.asarray(chosen.astype(np.float32))], axis=-1)
     return Batch(
-        observations=normal(tasks.observation_dim),
-        actions=jnp.tanh(normal(tasks.action_dim)),
+        observations=observations,
+        actions=actions,
         rewards=normal(),
         continues=jnp.ones(shape),
-        next_observations=normal(tasks.observation_dim),
+        next_observations=seen(),
         task_ids=jnp.asarray(draws.integers(len(tasks), size=shape).astype(np.int32)),
     )
 
@@ -154,13 +180,17 @@ def update_call(config: AgentConfig, tasks: TaskSet) -> Callable[[], Any]:
     return call
 
 
-def update_time(config: BRCConfig, tasks: TaskSet, peak: float, budget: float) -> Result:
+def update_time(config: BRCConfig | DQNConfig, tasks: TaskSet, peak: float, budget: float) -> Result:
     """Milliseconds for a gradient step, with the share of the peak that its multiplications reach at best."""
     call = update_call(config, tasks)
     seconds(call)
     times = [1e3 * taken / config.updates_per_step for taken in blocks(call, budget)]
-    share = multiplications(config, tasks) / (min(times) / 1e3) / peak
-    name = f"update, width {config.critic_width}, batch {config.batch_size}"
+    if isinstance(config, DQNConfig):
+        gflop, size = frame_multiplications(config, tasks), f"{size_of(tasks.specs[0].observation)} frames"
+    else:
+        gflop, size = multiplications(config, tasks), f"width {config.critic_width}"
+    share = gflop / (min(times) / 1e3) / peak
+    name = f"update, {size}, batch {config.batch_size}"
     return Result(name, "ms", statistics.median(times), min(times), f"at best {share:.0%} of the peak")
 
 
@@ -250,6 +280,7 @@ def measure(budget: float = 10.0) -> Iterator[Result]:
     yield Result("matrix product, float32", "GFLOP/s", peak, peak, "the yardstick")
     for width in (256, 512):
         yield update_time(BRCConfig(critic_width=width), tasks, peak, budget)
+    yield update_time(DQNConfig(batch_size=32), resolve([FRAMES]), peak, budget)
     yield stepping_rate(tasks, budget / 2)
     yield training_rate(tasks, 2 * budget)
     with tempfile.TemporaryDirectory() as cache:
