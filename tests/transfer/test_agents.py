@@ -13,6 +13,8 @@ from polytask.networks.moving import split
 from polytask.online.kind import parse_train
 from polytask.runs import checkpoint
 from polytask.runs.diff import diff
+from polytask.tasks.spaces import Box, Choices, Image, Vector
+from polytask.tasks.spec import TaskSpec
 from polytask.training.start import train, train_seeds
 from polytask.transfer import source as sources
 from tests.small import EVERY, PLANE, POINT, command
@@ -173,6 +175,30 @@ def test_one_task_s_networks_have_no_embedding_to_tell_more_apart(trained_run):
     frozen = dataclasses.replace(config, agent=dataclasses.replace(config.agent, moving="embeddings"))
     with pytest.raises(ValueError, match="nothing would move"):
         sources.check_agent(alone, frozen)
+
+
+def test_images_and_choices_fit_or_are_refused(trained_run):
+    seeing = TaskSpec("seeing", "gym", Image(12, 10, 3, 2), Choices((4,)), 20)
+    layout = (seeing, TaskSpec("acting", "gym", Vector(3), Box((-1.0,), (1.0,)), 20))
+    source = sources.read(trained_run)._replace(specs=layout, layout=layout)
+
+    def fits(**changes):
+        sources.check_sizes(source, [dataclasses.replace(seeing, name="new", **changes)], more=True)
+
+    fits()
+    fits(observation=Image(12, 10, 1), action=Choices((2, 2)))
+    fits(observation=Vector(2), action=Box((0.0,), (1.0,)))
+    with pytest.raises(ValueError, match=r"images of sizes that .* has no encoder for"):
+        fits(observation=Image(14, 10, 1))
+    with pytest.raises(ValueError, match=r"images of sizes that .* has no encoder for"):
+        fits(observation=Image(12, 10, 3, 3))
+    with pytest.raises(ValueError, match=r"has 5 choices, and the networks of .* are made for up to 4"):
+        fits(action=Choices((5,)))
+    with pytest.raises(ValueError, match="has 2 action dimensions"):
+        fits(action=Box((0.0,) * 2, (1.0,) * 2))
+    only = source._replace(specs=layout[:1], layout=(seeing, dataclasses.replace(seeing, name="other")))
+    with pytest.raises(ValueError, match="action dimensions"):
+        sources.check_sizes(only, [dataclasses.replace(layout[1], observation=seeing.observation)], more=True)
 
 
 def test_a_frozen_run_can_be_extended_and_a_combined_one_be_a_frozen_source(trained_run):

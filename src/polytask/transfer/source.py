@@ -136,13 +136,11 @@ def check_sizes(source: Source, new: Sequence[TaskSpec], more: bool) -> None:
         sizes = {"observation_dim": "observations", "action_dim": "action dimensions", "choices": "choices"}
         for size, what in sizes.items():
             here, most = getattr(spec, size), getattr(before, size)
-            if here > most and (size != "choices" or here > 1):
+            if here > most:
                 raise ValueError(
                     f"'{spec.name}' has {here} {what}, and the networks of {source.path} are made for up to {most}: "
                     f"{_ELSE}"
                 )
-        if spec.choices == 1 and not before.action_dim:
-            raise ValueError(f"'{spec.name}' acts continuously, and {source.path} has no actor: {_ELSE}")
         both = TaskSet((dataclasses.replace(spec, name=""),), source.layout)
         if both.images != before.images:
             raise ValueError(f"'{spec.name}' has images of sizes that {source.path} has no encoder for: {_ELSE}")
