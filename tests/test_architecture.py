@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "runs": {"affinity", "lazy", "tasks", "evaluation", "machine"},
     "training": {"config", "lazy", "plugins", "runs"},
     "transfer": {*MATHEMATICS, *A_KIND, "agents", "plugins", "replay", "stepping"},
+    "fleets": {"losses", "networks", "plugins", *A_KIND},
     "supervised": {*MATHEMATICS, "plugins", "transfer", *A_KIND},
     "decisions": {"losses", *A_KIND},
     "policies": {"agents", "networks", "stepping", *A_KIND},
@@ -52,8 +53,8 @@ MAY_IMPORT = {
     "commands": {
         *MATHEMATICS,
         *A_KIND,
-        *("claims", "datasets", "decisions", "export", "online", "policies", "problems", "report", "speed"),
-        *("supervised", "transfer"),
+        *("claims", "datasets", "decisions", "export", "fleets", "online", "plugins", "policies", "problems", "report"),
+        *("speed", "supervised", "transfer"),
     },
     "cli": {"", "commands", "machine", "runs", "stepping"},
     "__main__": {"cli"},

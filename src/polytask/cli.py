@@ -21,6 +21,7 @@ COMMANDS = {
     "report": ("report", "write report.html about one run, or comparing several"),
     "affinity": ("affinity", "show which tasks help and which hurt each other"),
     "group": ("group", "choose groups of tasks to train together"),
+    "solve": ("solve", "route a fleet, with a trained model or another solver"),
     "reproduce": ("reproduce", "check statements of papers by running them"),
     "tasks": ("tasks", "list the tasks and their facts"),
     "diff": ("diff", "compare two checkpoints bit for bit"),

@@ -13,6 +13,7 @@ from polytask.report import (
     html,
     learning,
     overview,
+    routes,
     system,
     training,
 )
@@ -26,6 +27,7 @@ _CONTENTS = (
     ("heat", "Heat map"),
     ("forgotten", "Forgetting"),
     ("decisions", "Decisions"),
+    ("routes", "Routes"),
     ("training", "Training"),
     ("affinity", "Affinity"),
     ("embedding", "Embeddings"),
@@ -51,6 +53,7 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
         learning.heat(material),
         forgetting.forgotten(material),
         decisions.decisions(material),
+        routes.routes(material),
         training.training(material),
         affinity.affinity(material),
         embedding.embedding(material),

@@ -74,6 +74,7 @@ KINDS: Table[Kind] = Table(
         "decisions": "polytask.decisions.kind:KIND",
         "supervised": "polytask.supervised.kind:KIND",
         "offline": "polytask.offline.kind:KIND",
+        "fleets": "polytask.fleets.kind:KIND",
         "online": "polytask.online.kind:KIND",
     },
     type=Kind,

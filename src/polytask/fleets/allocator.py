@@ -1,0 +1,146 @@
+"""The upper policy: which vehicle each site is given to."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from polytask.fleets.instance import Fleet
+from polytask.fleets.router import Trip
+from polytask.networks.attention import AttentionEncoder, Linear
+
+SITE, VEHICLE = 5, 3  # features
+
+
+class Allocator(eqx.Module):
+    """Gives sites to vehicles one after another: a vehicle's state is the maximum over its sites' embeddings.
+
+    DL-DRL's upper policy (arXiv 2208.02447), with differences: sites come in the order of their angle around the depots
+    rather than of their index; vehicles are nodes beside the sites and are chosen by a key made of their state, so that
+    there may be any number of them and none need be alike (there their states are joined, and a linear layer has an
+    output for each of a fixed number); a state also holds the share of sites that were given.
+    """
+
+    embed: Linear
+    embed_vehicle: Linear
+    encoder: AttentionEncoder
+    empty: Float[Array, " width"]
+    queries: Linear
+    states: Linear
+    keys: Linear
+
+    def __init__(self, width: int, depth: int, heads: int, *, key: PRNGKeyArray) -> None:
+        parts = jax.random.split(key, 7)
+        self.embed = Linear(SITE, width, key=parts[0])
+        self.embed_vehicle = Linear(VEHICLE, width, key=parts[1])
+        self.encoder = AttentionEncoder(width, depth, heads, key=parts[2])
+        self.empty = 0.1 * jax.random.normal(parts[3], (width,))
+        self.queries = Linear(width, width, key=parts[4])
+        self.states = Linear(width + 1, width, key=parts[5])
+        self.keys = Linear(width, width, key=parts[6])
+
+    def encode(self, fleet: Fleet) -> tuple[Float[Array, "*batch sites width"], Float[Array, "*batch vehicles width"]]:
+        """Embeddings of sites and of vehicles; places are relative to the middle of the depots."""
+        middle = fleet.depots.mean(axis=-2, keepdims=True)
+        offset, home = fleet.sites - middle, fleet.depots - middle
+        far = jnp.linalg.norm(offset, axis=-1)
+        sites = jnp.stack([*jnp.moveaxis(offset, -1, 0), far, fleet.values, fleet.service], axis=-1)
+        vehicles = jnp.stack([*jnp.moveaxis(home, -1, 0), fleet.ranges], axis=-1)
+        nodes = jnp.concatenate([self.embed_vehicle(vehicles), self.embed(sites)], axis=-2)
+        encoded = self.encoder(nodes, jnp.ones(nodes.shape[:-1], bool))
+        count = fleet.ranges.shape[-1]
+        return encoded[..., count:, :], encoded[..., :count, :]
+
+    def logits(
+        self,
+        site: Float[Array, "*batch width"],
+        vehicles: Float[Array, "*#batch vehicles width"],
+        states: Float[Array, "*batch vehicles width"],
+        shares: Float[Array, "*batch vehicles"],
+    ) -> Float[Array, "*batch vehicles"]:
+        """Of each vehicle, for one site."""
+        held = self.states(jnp.concatenate([states, shares[..., None]], axis=-1))
+        keys = self.keys(jax.nn.relu(held + jnp.broadcast_to(vehicles, held.shape)))
+        return 10 * jnp.tanh(jnp.einsum("...w,...vw->...v", self.queries(site), keys) / keys.shape[-1] ** 0.5)
+
+
+def angular_order(fleet: Fleet) -> Int[Array, "*batch sites"]:
+    """The sites in the order of their angle around the middle of the depots."""
+    offset = fleet.sites - fleet.depots.mean(axis=-2, keepdims=True)
+    return jnp.argsort(jnp.arctan2(offset[..., 1], offset[..., 0]), axis=-1)
+
+
+def allocations(
+    allocator: Allocator, fleet: Fleet, samples: int, key: PRNGKeyArray | None
+) -> Int[Array, "*batch samples sites"]:
+    """The vehicle of each site, in the order of the sites: drawn, or with key None always the likeliest."""
+    sites, vehicles = allocator.encode(fleet)
+    batch, (count, width), total = vehicles.shape[:-2], vehicles.shape[-2:], sites.shape[-2]
+    states = jnp.broadcast_to(allocator.empty, (*batch, samples, count, width))
+    number = jnp.arange(total)
+
+    def give(carry: tuple[Array, Array], one: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:
+        (states, given), (site, i) = carry, one
+        shares = given * (count / total)
+        queried = jnp.broadcast_to(site[..., None, :], (*batch, samples, width))
+        logits = allocator.logits(queried, vehicles[..., None, :, :], states, shares)
+        if key is not None:
+            logits = logits + jax.random.gumbel(jax.random.fold_in(key, i), logits.shape)
+        chosen = jax.nn.one_hot(jnp.argmax(logits, axis=-1), count, dtype=states.dtype)
+        joined = jnp.maximum(states, site[..., None, None, :])
+        states = jnp.where(chosen[..., None] > 0, joined, states)
+        return (states, given + chosen), jnp.argmax(logits, axis=-1)
+
+    start = (states, jnp.zeros((*batch, samples, count)))
+    _, found = jax.lax.scan(give, start, (jnp.moveaxis(sites, -2, 0), number))
+    return jnp.moveaxis(found, 0, -1)
+
+
+def allocation_log_probs(
+    allocator: Allocator, fleet: Fleet, given: Int[Array, "*batch samples sites"]
+) -> Float[Array, "*batch samples"]:
+    """The log-probability of each allocation, all sites at once."""
+    sites, vehicles = allocator.encode(fleet)
+    count, total = vehicles.shape[-2], sites.shape[-2]
+    chosen = jax.nn.one_hot(given, count, dtype=sites.dtype)  # samples, sites, vehicles
+    own = jnp.where(chosen[..., None] > 0, sites[..., None, :, None, :], -jnp.inf)
+    own = jnp.concatenate([jnp.broadcast_to(allocator.empty, own[..., :1, :, :].shape), own[..., :-1, :, :]], axis=-3)
+    states = jax.lax.cummax(own, axis=own.ndim - 3)
+    shares = (jnp.cumsum(chosen, axis=-2) - chosen) * (count / total)
+    queried = jnp.broadcast_to(sites[..., None, :, :], (*given.shape, sites.shape[-1]))
+    logits = allocator.logits(queried, vehicles[..., None, None, :, :], states, shares)
+    each = jax.nn.log_softmax(logits, axis=-1)
+    return jnp.take_along_axis(each, given[..., None], axis=-1)[..., 0].sum(axis=-1)
+
+
+def swept(fleet: Fleet, key: PRNGKeyArray) -> Int[Array, "batch 1 sites"]:
+    """An allocation of sites in angular order without a policy: equal sectors, from an angle that is drawn."""
+    batch, sites, vehicles = *fleet.values.shape, fleet.ranges.shape[-1]
+    first = jax.random.randint(key, (batch, 1), 0, sites)
+    return ((((jnp.arange(sites)[None] + first) % sites) * vehicles) // sites)[:, None]
+
+
+def trips_of(
+    fleet: Fleet, given: Int[Array, "batch samples sites"], most: int
+) -> tuple[Trip, Int[Array, "batch samples vehicles most"]]:
+    """What each vehicle was given, and the numbers of these sites; of more than `most` the farthest are left out."""
+    vehicles = fleet.ranges.shape[-1]
+    member: Bool[Array, "batch samples vehicles sites"] = given[:, :, None] == jnp.arange(vehicles)[None, None, :, None]
+    far = jnp.linalg.norm(fleet.sites[:, None] - fleet.depots[:, :, None], axis=-1)
+    order = jnp.argsort(jnp.where(member, far[:, None], jnp.inf), axis=-1)[..., :most]
+
+    def gathered(values: Array) -> Array:
+        spread = jnp.broadcast_to(values[:, None, None], (*order.shape[:3], *values.shape[1:]))
+        index = order if values.ndim == 2 else order[..., None]
+        return jnp.take_along_axis(spread, index, axis=3)
+
+    shape = order.shape[:3]
+    trip = Trip(
+        sites=gathered(fleet.sites),
+        values=gathered(fleet.values),
+        service=gathered(fleet.service),
+        present=jnp.take_along_axis(member, order, axis=-1),
+        depot=jnp.broadcast_to(fleet.depots[:, None], (*shape, 2)),
+        reach=jnp.broadcast_to(fleet.ranges[:, None], shape),
+    )
+    return trip, order

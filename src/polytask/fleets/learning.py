@@ -1,0 +1,109 @@
+"""REINFORCE for both policies, as pure functions of one batch."""
+
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from polytask.fleets.allocator import Allocator, allocation_log_probs, allocations, swept, trips_of
+from polytask.fleets.instance import Fleet
+from polytask.fleets.model import FleetModel, most_sites, served
+from polytask.fleets.router import Router, Trip, log_probs, tours
+from polytask.losses import optimiser_step
+
+Level = Literal["allocator", "router"]
+Baseline = Literal["shared", "rollout"]
+CLIP = 1.0  # of the gradient's norm
+
+
+class Learned(NamedTuple):
+    """What training keeps: the model, an optimiser for each of its policies, and those that baselines roll out."""
+
+    model: FleetModel
+    optimisers: dict[str, Any]
+    best: FleetModel | None
+
+
+def make_optimiser(learning_rate: float) -> optax.GradientTransformation:
+    """Adam with the gradient's norm clipped."""
+    return optax.chain(optax.clip_by_global_norm(CLIP), optax.adam(learning_rate))
+
+
+def begin(model: FleetModel, learning_rate: float, baseline: Baseline) -> Learned:
+    """Before the first step."""
+    optimiser = make_optimiser(learning_rate)
+    states = {
+        "allocator": optimiser.init(eqx.filter(model.allocator, eqx.is_inexact_array)),
+        "router": optimiser.init(eqx.filter(model.router, eqx.is_inexact_array)),
+    }
+    return Learned(model, states, model if baseline == "rollout" else None)
+
+
+def router_step(
+    learned: Learned,
+    learning_rate: float,
+    fleet: Fleet,
+    samples: int,
+    allocated: bool,
+    key: PRNGKeyArray,
+) -> tuple[Learned, dict[str, Float[Array, ""]]]:
+    """A step of the lower policy on the trips of a batch of instances, whose sites are in angular order.
+
+    - `allocated`: whether the upper policy gives the sites, drawn from it; else they are swept into equal sectors.
+    """
+    give, draw = jax.random.split(key)
+    given = allocations(learned.model.allocator, fleet, 1, give) if allocated else swept(fleet, give)
+    trip, _ = trips_of(fleet, given, most_sites(fleet))
+    trip = Trip(*(leaf.reshape(-1, *leaf.shape[3:]) for leaf in trip))
+    found = tours(learned.model.router, trip, samples, draw)
+    compared = None if learned.best is None else tours(learned.best.router, trip, 1, None).value
+
+    def loss(router: Router) -> Array:
+        return reinforce(log_probs(router, trip, found), advantages(found.value, compared))
+
+    value, gradient = eqx.filter_value_and_grad(loss)(learned.model.router)
+    learned = _stepped(learned, "router", gradient, learning_rate)
+    return learned, {"router_loss": value, "router_value": found.value.mean(), "gradient": optax.tree.norm(gradient)}
+
+
+def allocator_step(
+    learned: Learned, learning_rate: float, fleet: Fleet, samples: int, key: PRNGKeyArray
+) -> tuple[Learned, dict[str, Float[Array, ""]]]:
+    """A step of the upper policy, whose reward is what the lower one then serves; instances as in `router_step`."""
+    given = allocations(learned.model.allocator, fleet, samples, key)
+    reward = served(learned.model.router, fleet, given)
+    compared = None
+    if learned.best is not None:  # under the lower policy of now, so that its progress is no advantage
+        compared = served(learned.model.router, fleet, allocations(learned.best.allocator, fleet, 1, None))
+
+    def loss(allocator: Allocator) -> Array:
+        return reinforce(allocation_log_probs(allocator, fleet, given), advantages(reward, compared))
+
+    value, gradient = eqx.filter_value_and_grad(loss)(learned.model.allocator)
+    learned = _stepped(learned, "allocator", gradient, learning_rate)
+    return learned, {"allocator_loss": value, "allocator_value": reward.mean(), "gradient": optax.tree.norm(gradient)}
+
+
+def advantages(
+    values: Float[Array, "batch samples"], compared: Float[Array, "batch 1"] | None
+) -> Float[Array, "batch samples"]:
+    """What samples are worth beyond a baseline: the likeliest of an earlier policy (Kool et al., arXiv 1803.08475), or,
+    where that is None, the mean of the samples (POMO, arXiv 2010.16011)."""
+    return values - (values.mean(axis=-1, keepdims=True) if compared is None else compared)
+
+
+def reinforce(log_probs: Float[Array, "batch samples"], advantage: Float[Array, "batch samples"]) -> Float[Array, ""]:
+    """-mean(advantage log-probability): its gradient is that of minus the expected value."""
+    return -(jax.lax.stop_gradient(advantage) * log_probs).mean()
+
+
+def _stepped(learned: Learned, level: Level, gradient: Any, learning_rate: float) -> Learned:
+    """The policy of a level after a step of its optimiser."""
+    policy = getattr(learned.model, level)
+    arrays, static = eqx.partition(policy, eqx.is_inexact_array)
+    optimiser = make_optimiser(learning_rate)
+    arrays, state = optimiser_step(optimiser, arrays, gradient, learned.optimisers[level])
+    model = eqx.tree_at(lambda model: getattr(model, level), learned.model, eqx.combine(arrays, static))
+    return learned._replace(model=model, optimisers={**learned.optimisers, level: state})

@@ -1,0 +1,163 @@
+"""The lower policy: in which order one vehicle serves which of the sites that it was given (orienteering)."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from polytask.networks.attention import AttentionEncoder, Linear, Pointer
+
+_SLACK = 1e-6  # of a length in float32, taken off the range
+FEATURES = 5
+Carry = tuple[Array, "Tour", tuple[Array, Array, Array, Array]]
+
+
+class Trip(NamedTuple):
+    """What one vehicle was given: sites, of which only those that are present count."""
+
+    sites: Float[Array, "*batch sites 2"]
+    values: Float[Array, "*batch sites"]
+    service: Float[Array, "*batch sites"]
+    present: Bool[Array, "*batch sites"]
+    depot: Float[Array, "*batch 2"]
+    reach: Float[Array, "*batch"]
+
+
+class Tour(NamedTuple):
+    """Tours of trips, several of each. Node 0 is the depot, node 1 + i site i; a tour that has ended stays at 0.
+
+    - `stops`: the nodes in order; `left`, `allowed`: before each, the range that was left and what could be chosen;
+      `value`: of the sites served.
+    """
+
+    stops: Int[Array, "*batch samples steps"]
+    left: Float[Array, "*batch samples steps"]
+    allowed: Bool[Array, "*batch samples steps nodes"]
+    value: Float[Array, "*batch samples"]
+
+
+class Router(eqx.Module):
+    """The attention model for orienteering (Kool et al., arXiv 1803.08475, appendix B.4).
+
+    Coordinates are relative to the depot, and the depot can be chosen only where no site fits (ours: values are not
+    negative, so that nothing is lost by it).
+    """
+
+    embed: Linear
+    embed_depot: Linear
+    encoder: AttentionEncoder
+    context: Linear
+    pointer: Pointer
+
+    def __init__(self, width: int, depth: int, heads: int, *, key: PRNGKeyArray) -> None:
+        keys = jax.random.split(key, 5)
+        self.embed = Linear(FEATURES, width, key=keys[0])
+        self.embed_depot = Linear(1, width, key=keys[1])
+        self.encoder = AttentionEncoder(width, depth, heads, key=keys[2])
+        self.context = Linear(2 * width + 1, width, key=keys[3])
+        self.pointer = Pointer(width, key=keys[4])
+
+    def encode(self, trip: Trip) -> Float[Array, "*batch nodes width"]:
+        """Embeddings of the depot and the sites."""
+        offset = trip.sites - trip.depot[..., None, :]
+        far = jnp.linalg.norm(offset, axis=-1)
+        features = jnp.stack([*jnp.moveaxis(offset, -1, 0), far, trip.values, trip.service], axis=-1)
+        depot = self.embed_depot(trip.reach[..., None])
+        nodes = jnp.concatenate([depot[..., None, :], self.embed(features)], axis=-2)
+        return self.encoder(nodes, _with_depot(trip.present))
+
+    def queries(
+        self,
+        nodes: Float[Array, "*batch nodes width"],
+        present: Bool[Array, "*batch sites"],
+        at: Int[Array, "*batch queries"],
+        left: Float[Array, "*batch queries"],
+    ) -> Float[Array, "*batch queries width"]:
+        """From the mean of the nodes, the one where the vehicle is, and the range that is left."""
+        here = _rows_at(nodes, at)
+        there = _with_depot(present)[..., None].astype(nodes.dtype)
+        mean = (nodes * there).sum(axis=-2) / there.sum(axis=-2)
+        mean = jnp.broadcast_to(mean[..., None, :], here.shape)
+        return self.context(jnp.concatenate([mean, here, left[..., None]], axis=-1))
+
+
+def tours(router: Router, trip: Trip, samples: int, key: PRNGKeyArray | None) -> Tour:
+    """Tours of each trip: drawn from the policy, or with key None always its likeliest node."""
+    nodes = router.encode(trip)
+    prepared = router.pointer.prepare(nodes)
+    batch, steps = trip.reach.shape, trip.values.shape[-1]
+    legs = _legs(trip)
+    back = legs[..., 0]
+    spent = jnp.concatenate([jnp.zeros((*batch, 1)), trip.service], axis=-1)
+    worth = jnp.concatenate([jnp.zeros((*batch, 1)), trip.values], axis=-1)
+
+    def allowed(at: Array, left: Array, free: Array) -> Array:
+        there = _rows_at(legs, at)
+        fits = free & (there + (spent + back)[..., None, :] <= left[..., None] - _SLACK)
+        return fits.at[..., 0].set(~fits[..., 1:].any(axis=-1))
+
+    def choose(
+        carry: tuple[Array, Tour, tuple[Array, Array, Array, Array]],
+    ) -> tuple[Array, Tour, tuple[Array, Array, Array, Array]]:
+        step, found, (at, left, free, can) = carry
+        log_probs = router.pointer(router.queries(nodes, trip.present, at, left), prepared, can)
+        if key is not None:
+            log_probs = log_probs + jax.random.gumbel(jax.random.fold_in(key, step), log_probs.shape)
+        node = jnp.argmax(log_probs, axis=-1)
+        found = Tour(
+            stops=found.stops.at[..., step].set(node),
+            left=found.left.at[..., step].set(left),
+            allowed=found.allowed.at[..., step, :].set(can),
+            value=found.value + _at(worth, node),
+        )
+        there = jnp.take_along_axis(_rows_at(legs, at), node[..., None], axis=-1)[..., 0]
+        left = left - there - _at(spent, node)
+        free = free & ~jax.nn.one_hot(node, steps + 1, dtype=bool)
+        return step + 1, found, (node, left, free, allowed(node, left, free))
+
+    shape = (*batch, samples)
+    at, left = jnp.zeros(shape, int), jnp.broadcast_to(trip.reach[..., None], shape)
+    free = jnp.broadcast_to(_with_depot(trip.present).at[..., 0].set(False)[..., None, :], (*shape, steps + 1))
+    none = jnp.zeros((*shape, steps, steps + 1), bool).at[..., 0].set(True)
+    start = Tour(jnp.zeros((*shape, steps), int), jnp.zeros((*shape, steps)), none, jnp.zeros(shape))
+    begin = (jnp.int32(0), start, (at, left, free, allowed(at, left, free)))
+    _, found, _ = jax.lax.while_loop(lambda carry: (carry[0] < steps) & ~carry[2][3][..., 0].all(), choose, begin)
+    return found
+
+
+def log_probs(router: Router, trip: Trip, found: Tour) -> Float[Array, "*batch samples"]:
+    """The log-probability of each tour, all steps at once: what was done and allowed is known."""
+    nodes = router.encode(trip)
+    before = jnp.concatenate([jnp.zeros_like(found.stops[..., :1]), found.stops[..., :-1]], axis=-1)
+    shape = found.stops.shape
+
+    def flat(x: Array) -> Array:
+        return x.reshape(*shape[:-2], shape[-2] * shape[-1], *x.shape[len(shape) :])
+
+    queries = router.queries(nodes, trip.present, flat(before), flat(found.left))
+    each = router.pointer(queries, router.pointer.prepare(nodes), flat(found.allowed))
+    chosen = jnp.take_along_axis(each, flat(found.stops)[..., None], axis=-1)
+    return chosen.reshape(shape).sum(axis=-1)
+
+
+def _with_depot(present: Bool[Array, "*batch sites"]) -> Bool[Array, "*batch nodes"]:
+    return jnp.concatenate([jnp.ones((*present.shape[:-1], 1), bool), present], axis=-1)
+
+
+def _legs(trip: Trip) -> Float[Array, "*batch nodes nodes"]:
+    """Lengths between all nodes."""
+    places = jnp.concatenate([trip.depot[..., None, :], trip.sites], axis=-2)
+    return jnp.sqrt(jnp.square(places[..., :, None, :] - places[..., None, :, :]).sum(axis=-1))
+
+
+def _rows_at(
+    table: Float[Array, "*batch nodes columns"], node: Int[Array, "*batch queries"]
+) -> Float[Array, "*batch queries columns"]:
+    """Rows of a table, as a product: gathers, and the scatters of their gradients, are slow on a CPU."""
+    return jnp.einsum("...qn,...nc->...qc", jax.nn.one_hot(node, table.shape[-2], dtype=table.dtype), table)
+
+
+def _at(table: Float[Array, "*batch nodes"], node: Int[Array, "*batch samples"]) -> Float[Array, "*batch samples"]:
+    return jnp.take_along_axis(table, node, axis=-1)
