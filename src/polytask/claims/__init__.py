@@ -13,4 +13,5 @@ MODULES = (
     "distractors",
     "decisions",
     "logit_fusion",
+    "mbml",
 )
