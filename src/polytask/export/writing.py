@@ -167,7 +167,7 @@ def arrays(policy: Policy) -> dict[str, np.ndarray]:
 
 def _named(prefix: str, tree: Any) -> Mapping[str, np.ndarray]:
     """The arrays of a part of the networks."""
-    leaves = {f"{prefix}/{name}": np.asarray(leaf, np.float32) for name, leaf in named_leaves(tree)}
+    leaves: dict[str, Any] = {f"{prefix}/{name}": np.asarray(leaf, np.float32) for name, leaf in named_leaves(tree)}
     for name in [name for name in leaves if name.endswith("/adapter/down")]:
         dense = name.removesuffix("/adapter/down")
         leaves[f"{dense}/kernel"] = leaves[f"{dense}/kernel"] + leaves.pop(name) @ leaves.pop(f"{dense}/adapter/up")
