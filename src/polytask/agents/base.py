@@ -17,7 +17,7 @@ from polytask.agents.mesh import check_width, split_batches, state_shardings
 from polytask.agents.moments import Moments
 from polytask.agents.observing import Sight, encoded, normalised
 from polytask.losses import masked_tanh_normal
-from polytask.networks import CriticEnsemble, GaussianActor, TaskEmbedding
+from polytask.networks import CriticEnsemble, GaussianActor, TaskEmbedding, Trunk
 from polytask.replay.batch import Batch
 from polytask.tasks.relevance import relevance as weigh
 from polytask.tasks.spaces import Observations, images
@@ -205,6 +205,7 @@ class Agent:
         self._act = jax.jit(self._act_now)
         self._follow = jax.jit(averaging.follow)
         self._values = jax.jit(self._values_now)
+        self._routes = jax.jit(self._routes_now)
 
     def init(self, key: PRNGKeyArray) -> Any:
         """Fresh parameters, optimisers and statistics."""
@@ -338,6 +339,20 @@ class Agent:
             return None
         return _embedded(conditioning, jnp.arange(len(self.tasks)))
 
+    def has_routes(self, state: Any) -> bool:
+        """Whether the actor's trunk mixes parts, so that `routes` has something to say."""
+        trunk = getattr(state.actor, "trunk", None)
+        return isinstance(trunk, Trunk) and type(trunk).routes is not Trunk.routes
+
+    def routes(
+        self, state: Any, observations: Float[Any, "tasks rows observation"] | Observations
+    ) -> tuple[Float[Array, "tasks _ _"], ...]:
+        """How the actor's trunk mixes its parts, by layer: each task's mean over rows that it observed.
+
+        Only where `has_routes`.
+        """
+        return self._routes(acting_parts(state), observations)
+
     def _typed(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """An algorithm's function of what it learns from, which it then gets in the type of its parameters."""
 
@@ -374,6 +389,14 @@ class Agent:
         own_key = None if key is None else jax.random.fold_in(key, 1)
         chosen = self._algorithm.choose(self.config, facts, acting, critic(seen, actions, task_ids), task_ids, own_key)
         return choosing.joined(actions, chosen, self.tasks.choices)
+
+    def _routes_now(self, acting, observations):
+        tasks, rows = jax.tree.leaves(observations)[0].shape[:2]
+        task_ids = jnp.repeat(jnp.arange(tasks), rows)
+        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), in_type_of(_networks(acting), observations))
+        seen = encoded(acting.critic, normalised(acting.moments, flat, task_ids), task_ids)
+        routes = acting.actor.trunk.routes(seen, acting.critic.conditioning(task_ids))
+        return tuple(route.reshape(tasks, rows, *route.shape[1:]).mean(axis=1) for route in routes)
 
     def _values_now(self, state, observations, task_ids, return_bound, key):
         facts, observations, return_bound = in_type_of(_networks(state), (self.facts, observations, return_bound))

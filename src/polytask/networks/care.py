@@ -65,7 +65,7 @@ class CARE(Trunk):
 
     def routes(
         self, inputs: Float[Array, "batch inputs"], task_features: Float[Array, "batch task_features"]
-    ) -> tuple[Float[Array, "batch to count"], ...]:
+    ) -> tuple[Float[Array, "batch _ _"], ...]:
         return (self._attention(relu_between(self.context, task_or_one(inputs, task_features))),)
 
     def _attention(self, context: Float[Array, "batch context"]) -> Float[Array, "batch 1 encoders"]:

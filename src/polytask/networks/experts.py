@@ -71,7 +71,7 @@ class MixtureOfExperts(Trunk):
 
     def routes(
         self, inputs: Float[Array, "batch inputs"], task_features: Float[Array, "batch task_features"]
-    ) -> tuple[Float[Array, "batch to count"], ...]:
+    ) -> tuple[Float[Array, "batch _ _"], ...]:
         return ((task_or_one(inputs, task_features) @ self.gate)[:, None],)
 
 

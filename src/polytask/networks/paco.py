@@ -55,5 +55,5 @@ class PaCo(Trunk):
 
     def routes(
         self, inputs: Float[Array, "batch inputs"], task_features: Float[Array, "batch task_features"]
-    ) -> tuple[Float[Array, "batch to count"], ...]:
+    ) -> tuple[Float[Array, "batch _ _"], ...]:
         return (self.composition(task_or_one(inputs, task_features))[:, None],)

@@ -107,12 +107,12 @@ class SoftModules(Trunk):
 
     def routes(
         self, inputs: Float[Array, "batch inputs"], task_features: Float[Array, "batch task_features"]
-    ) -> tuple[Float[Array, "batch to count"], ...]:
+    ) -> tuple[Float[Array, "batch _ _"], ...]:
         return self._routes(relu_between(self.base, inputs), task_or_one(inputs, task_features))
 
     def _routes(
         self, observed: Float[Array, "batch base"], task: Float[Array, "batch task"]
-    ) -> tuple[Float[Array, "batch to count"], ...]:
+    ) -> tuple[Float[Array, "batch _ _"], ...]:
         modules, batch = self.modules[0].kernel.shape[0], observed.shape[0]
         both = observed * self.task(task)
         for layer in self.routing:

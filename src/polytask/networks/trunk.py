@@ -32,10 +32,10 @@ class Trunk(eqx.Module):
 
     def routes(
         self, inputs: Float[Array, "batch inputs"], task_features: Float[Array, "batch task_features"]
-    ) -> tuple[Float[Array, "batch to count"], ...]:
+    ) -> tuple[Float[Array, "batch _ _"], ...]:
         """For each layer that mixes what parts of the trunk give: the weights of the parts in each mixture, by row.
 
-        Empty where nothing is mixed.
+        Each has the shape (batch, mixtures, parts). Empty where nothing is mixed.
         """
         return ()
 

@@ -30,6 +30,6 @@ SCHEMA = Schema(
     ),
     logged=(
         *("episode_return", "episode_success", "restarts", "replay_transitions", "replay_bytes"),
-        *("critic_nonfinite", "actor_nonfinite", "embedding"),
+        *("critic_nonfinite", "actor_nonfinite", "embedding", "routing"),
     ),
 )

@@ -157,7 +157,8 @@ class OnlineTrainer:
                 self.config.eval_episodes,
                 random.integer(session.config.seed, "evaluate", session.step),
             )
-            found.append(evaluation(self.task_set, episodes, self.agent.embeddings(state)))
+            routes = self.agent.routes(state, self._observed(session)) if self.agent.has_routes(state) else ()
+            found.append(evaluation(self.task_set, episodes, self.agent.embeddings(state), routes))
             self._scores[i] = shown_scores(found[-1])
         return found
 
@@ -331,6 +332,11 @@ class OnlineTrainer:
         batches = session.replay.sample_per_task(DIAGNOSE_BATCH, random.generator(seed, "diagnose", step))
         self.compiled.wait("diagnose")
         return self.agent.diagnose(session.state, batches, session.bounds.bound, random.key(seed, "diagnose", step))
+
+    def _observed(self, session: Session) -> Any:
+        """Observations of each task, drawn from the replay."""
+        draw = random.generator(session.config.seed, "routing", session.step)
+        return session.replay.sample_per_task(DIAGNOSE_BATCH, draw).observations
 
     def _fault(self, session: Session, metrics: Mapping[str, Any]) -> str | None:
         state = session.state

@@ -1,5 +1,6 @@
 """The line of records of an evaluation in simulators, and what the display shows of it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,13 @@ def norm(tree: PyTree) -> float:
 _norm = jax.jit(optax.tree.norm)  # one program instead of some for each array
 
 
-def evaluation(tasks: TaskSet, episodes: Episodes, embeddings: Float[Array, "tasks dim"] | None) -> Record:
-    """A line of evaluations: every episode, the tasks' scores (`polytask.evaluation.scores`), and their embeddings.
+def evaluation(
+    tasks: TaskSet,
+    episodes: Episodes,
+    embeddings: Float[Array, "tasks dim"] | None,
+    routes: Sequence[Float[Array, "tasks _ _"]] = (),
+) -> Record:
+    """A line of evaluations: every episode, the tasks' scores (`polytask.evaluation.scores`), embeddings and routes.
 
     Success only for tasks that have it.
     """
@@ -39,6 +45,9 @@ def evaluation(tasks: TaskSet, episodes: Episodes, embeddings: Float[Array, "tas
     record: Record = {"episodes": episodes.returns.shape[1], "task": figures}
     if embeddings is not None:
         record["embedding"] = dict(zip(tasks.names, np.asarray(embeddings).tolist(), strict=True))
+    if routes:
+        layers = [np.asarray(layer, np.float64).round(4).tolist() for layer in routes]
+        record["routing"] = dict(zip(tasks.names, map(list, zip(*layers, strict=True)), strict=True))
     return record
 
 

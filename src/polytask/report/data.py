@@ -30,7 +30,8 @@ class Evaluations:
     """Means over episodes, and counts; NaN where an evaluation lacks a task or a number.
 
     `chosen` is the step of the parameters that the validation rows have chosen, where there are such rows; `metric` is
-    the latest one that was learned, where one was.
+    the latest one that was learned, where one was. `routing` is the latest, by layer: how each task
+    mixes a network's parts.
     """
 
     steps: Int[np.ndarray, " evaluations"]
@@ -39,6 +40,7 @@ class Evaluations:
     scores: Float[np.ndarray, "evaluations tasks"]
     episodes: Int[np.ndarray, "evaluations tasks"]
     embedding: Float[np.ndarray, "tasks features"] | None
+    routing: tuple[Float[np.ndarray, "tasks _ _"], ...] = ()
     chosen: int | None = None
     metric: LearnedMetric | None = None
 
@@ -149,7 +151,7 @@ def _evaluations(rows: list[dict[str, Any]], schema: Schema, specs: tuple[TaskFa
     shape = (len(rows), len(specs))
     returns, success, scores = np.full((3, *shape), np.nan)
     episodes = np.zeros(shape, int)
-    embedding = None
+    embedding, routing = None, ()
     for e, row in enumerate(rows):
         task = _dict(row.get("task"))
         for t, spec in enumerate(specs):
@@ -161,10 +163,21 @@ def _evaluations(rows: list[dict[str, Any]], schema: Schema, specs: tuple[TaskFa
         vectors = _dict(row.get("embedding"))
         if vectors and all(isinstance(vectors.get(s.name), list) for s in specs):
             embedding = np.array([vectors[s.name] for s in specs], np.float64)
+        routing = _routing(_dict(row.get("routing")), specs) or routing
     steps = np.array([row["step"] for row in rows], int)
     best = rows[-1].get("best_step") if rows else None
     best = best if isinstance(best, int) else None
-    return Evaluations(steps, returns, success, scores, episodes, embedding, best, _learned_metric(rows))
+    return Evaluations(steps, returns, success, scores, episodes, embedding, routing, best, _learned_metric(rows))
+
+
+def _routing(given: dict[str, Any], specs: tuple[TaskFacts, ...]) -> tuple[Float[np.ndarray, "tasks _ _"], ...]:
+    """The tasks' routes by layer; empty where one has none, or where they do not fit together."""
+    try:
+        layers = zip(*(given[spec.name] for spec in specs), strict=True)
+        found = tuple(np.array(layer, np.float64) for layer in layers)
+    except (KeyError, TypeError, ValueError):
+        return ()
+    return found if all(layer.ndim == 3 for layer in found) else ()
 
 
 def _learned_metric(rows: list[dict[str, Any]]) -> LearnedMetric | None:

@@ -141,6 +141,30 @@ def _cosine_cell(value: float, about: str) -> str:
     return f'<td{kind} style="--a:{min(abs(value), 1):.2f}" title="{escape(about)}: {value:.2f}"></td>'
 
 
+def route_map(layers: Sequence[Float[np.ndarray, "tasks _ _"]], names: Sequence[str], scale: float, unit: str) -> str:
+    """Each task's weights, layer by layer, mixture by mixture, as shaded cells: full at `scale`, orange below zero.
+
+    `unit` is what is mixed, such as "module".
+    """
+    heads, rows = [], [f'<tr><th scope="row" title="{escape(name)}">{escape(name)}</th>' for name in names]
+    for number, layer in enumerate(layers, 1):
+        _, mixtures, count = layer.shape
+        heads.append(f'<td class="first" colspan="{mixtures * count}">{number}</td>')
+        for to, part in itertools.product(range(mixtures), range(count)):
+            first = "first " if part == 0 else ""
+            into = f", into {to + 1}" if mixtures > 1 else ""
+            for task, name in enumerate(names):
+                value = float(layer[task, to, part])
+                kind = f"{first}cold" if value < 0 else first.strip()
+                about = escape(f"{name}, layer {number}{into}: {unit} {part + 1}: {value:.2f}")
+                strength = min(abs(value) / scale, 1)
+                rows[task] += f'<td class="{kind}" style="--a:{strength:.2f}" title="{about}"></td>'
+    head = f"<thead><tr><th>layer</th>{''.join(heads)}</tr></thead>"
+    style = f"--label:{_longest(names)}ch;--row:{max(1.2, min(2.3, 24 / len(names))):.2f}em"
+    body = "".join(f"{row}</tr>" for row in rows)
+    return f'<table class="heat square" style="{style}">{head}<tbody>{body}</tbody></table>'
+
+
 def signed_map(
     values: Float[np.ndarray, "tasks tasks"],
     faint: Bool[np.ndarray, "tasks tasks"],

@@ -14,6 +14,7 @@ from polytask.report import (
     learning,
     overview,
     routes,
+    routing,
     system,
     training,
 )
@@ -31,6 +32,7 @@ _CONTENTS = (
     ("training", "Training"),
     ("affinity", "Affinity"),
     ("embedding", "Embeddings"),
+    ("routing", "Routing"),
     ("system", "Time and memory"),
     ("config", "Config"),
 )
@@ -57,6 +59,7 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
         training.training(material),
         affinity.affinity(material),
         embedding.embedding(material),
+        routing.routing(material),
         system.system(material),
         system.configuration(material),
     ]

@@ -185,10 +185,10 @@ def plain(value: Any) -> Any:
 def scalars(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
     """The numbers of a record by flat names, "task/<metric>/<task>" and "time/simulate"; a list gives its mean.
 
-    Nulls, NaN, texts and the embeddings are left out, and "step", which is the axis.
+    Nulls, NaN, texts, embeddings and routing are left out, and "step", which is the axis.
     """
     for key, value in plain(record).items():
-        if key in ("step", "embedding") or value is None or isinstance(value, str):
+        if key in ("step", "embedding", "routing") or value is None or isinstance(value, str):
             continue
         if isinstance(value, dict):
             yield from scalars(value, f"{prefix}{key}/")
