@@ -9,6 +9,7 @@ MODULES = (
     "unitary",
     "conflict_width",
     "negative_transfer",
+    "soft_modules",
     "cubic",
     "distractors",
     "decisions",
