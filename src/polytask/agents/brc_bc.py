@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from polytask.agents import brc
+from polytask.agents.balancing import weighted
 from polytask.agents.base import Algorithm, TaskFacts, sample_actions
 from polytask.agents.brc.state import BRCState
 from polytask.agents.from_data import one_hot
@@ -29,6 +30,7 @@ def actor_loss(
     state: BRCState,
     batch: Batch,
     noise: Float[Array, "batch action"],
+    weights: Float[Array, " batch"] | None = None,
 ) -> tuple[Float[Array, ""], tuple[Float[Array, " batch"], Float[Array, " batch"]]]:
     """The loss, with each sample's log-probability and value."""
     ids, mask = batch.task_ids, facts.action_mask[batch.task_ids]
@@ -39,7 +41,8 @@ def actor_loss(
     temperature = jnp.exp(state.log_temperature)
     temperatures = temperature[ids] if temperature.ndim else jnp.broadcast_to(temperature, ids.shape)
     weight = value_normalisation(q, one_hot(facts, ids, q), config.alpha)
-    return (weight * jax.vmap(soft_policy_loss)(log_probs, q, temperatures) + distance).mean(), (log_probs, q)
+    losses = weight * jax.vmap(soft_policy_loss)(log_probs, q, temperatures) + distance
+    return weighted(losses, weights).mean(), (log_probs, q)
 
 
 ALGORITHM = Algorithm(

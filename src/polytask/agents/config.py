@@ -71,7 +71,8 @@ class BRCConfig:
     What is not of BRC, and off by default: `normalise_observations` by each task's running moments (SimbaV2, arXiv
     2502.15280); a `temperature` for each task (multi-task SAC); `target_scale="tracked"`, where the target critic's
     values are read in the units in which they were learned when rewards are scaled anew (MR.Q, arXiv 2501.16142);
-    targets over `n_step` steps, the entropy bonus at their end alone. `moving` is what of actor and critics moves
+    targets over `n_step` steps, the entropy bonus at their end alone; `task_balancing`, where a task counts by its
+    temperature (docs/networks.md). `moving` is what of actor and critics moves
     (`polytask.networks.split`), the rest keeps its bits; `adapter_rank` is that of a change beside every dense layer.
     """
 
@@ -106,6 +107,7 @@ class BRCConfig:
     temperature: Literal["shared", "per-task"] = "shared"
     target_scale: Literal["current", "tracked"] = "current"
     n_step: int = field(1, range="[1, inf)")
+    task_balancing: Literal["none", "temperature", "inverse-temperature"] = "none"
     encoder: str = "nature"
     encoder_width: int = field(256, range="[1, inf)")
     encoder_multiplier: float = field(1.0, range="(0, inf)")
@@ -130,6 +132,13 @@ class BRCConfig:
             raise ValueError(
                 "--agent.critic-loss task-weighted and --agent.relevance NAME=WEIGHT go together: give both, or neither"
             )
+        if self.task_balancing != "none" and self.temperature != "per-task":
+            raise ValueError(
+                "--agent.task-balancing weighs tasks by their temperatures, and they share one: give "
+                "--agent.temperature per-task as well"
+            )
+        if self.task_balancing != "none" and self.combines:
+            raise ValueError("--agent.task-balancing and combiners both weigh the tasks: leave one of them out")
 
     @property
     def combines(self) -> bool:
@@ -142,7 +151,8 @@ class SACConfig:
     """Hyperparameters of the baseline. Widths in units, rates per gradient step.
 
     `trunk` is that of actor and critics, a name in `polytask.networks.TRUNKS` with its options behind it. Tasks are
-    told apart by heads of their own, by one-hot features, or by both.
+    told apart by heads of their own, by one-hot features, or by both. With `task_balancing` a task counts by its
+    temperature (docs/networks.md).
     """
 
     kind: Literal["sac"] = "sac"
@@ -157,6 +167,7 @@ class SACConfig:
     initial_temperature: float = field(1.0, range="(0, inf)")
     reward_multiplier: float = field(1.0, range="(0, inf)")
     tau: float = field(0.005, range="(0, 1]")
+    task_balancing: Literal["none", "temperature", "inverse-temperature"] = "none"
 
     def __post_init__(self) -> None:
         check(self, "agent.")

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from polytask.agents.balancing import row_weights, weight_metrics, weighted
 from polytask.agents.base import Algorithm, TaskFacts, diagnose_tasks, polyak, sample_actions
 from polytask.agents.config import SACConfig
 from polytask.agents.observing import vectors_of
@@ -77,6 +78,7 @@ def critic_loss(
     state: SACState,
     batch: Batch,
     noise: Float[Array, "batch action"],
+    weights: Float[Array, " batch"] | None = None,
 ) -> Float[Array, ""]:
     """Squared error to the soft target under the minimum of the two target critics, summed over the critics."""
     features = state.critic.conditioning(batch.task_ids)
@@ -90,11 +92,16 @@ def critic_loss(
     rewards = config.reward_multiplier * batch.rewards
     target = jax.lax.stop_gradient(jax.vmap(soft_td_target)(rewards, discounts, bonus, next_q))
     q = critic(vectors_of(batch.observations), batch.actions, batch.task_ids)[..., 0]
-    return jnp.square(q - target[None]).mean(axis=1).sum()
+    return weighted(jnp.square(q - target[None]), weights).mean(axis=1).sum()
 
 
 def actor_loss(
-    facts: TaskFacts, actor: GaussianActor, state: SACState, batch: Batch, noise: Float[Array, "batch action"]
+    facts: TaskFacts,
+    actor: GaussianActor,
+    state: SACState,
+    batch: Batch,
+    noise: Float[Array, "batch action"],
+    weights: Float[Array, " batch"] | None = None,
 ) -> tuple[Float[Array, ""], tuple[Float[Array, " batch"], Float[Array, " batch"]]]:
     """The loss, with each sample's log-probability and value."""
     features = state.critic.conditioning(batch.task_ids)
@@ -102,7 +109,7 @@ def actor_loss(
     actions, log_probs = sample_actions(actor, vectors_of(batch.observations), features, batch.task_ids, mask, noise)
     q = state.critic(vectors_of(batch.observations), actions, batch.task_ids)[..., 0].min(axis=0)
     temperatures = jnp.exp(state.log_temperature)[batch.task_ids]
-    return jax.vmap(soft_policy_loss)(log_probs, q, temperatures).mean(), (log_probs, q)
+    return weighted(jax.vmap(soft_policy_loss)(log_probs, q, temperatures), weights).mean(), (log_probs, q)
 
 
 def _temperature_loss(
@@ -118,8 +125,12 @@ def _update_one(
     batch, key = inputs
     noise = jax.random.normal(key, (2, *batch.actions.shape), batch.actions.dtype)
     adam = optax.adam(config.learning_rate)
+    weights = row_weights(config, state.log_temperature, batch.task_ids)
+    balance = weight_metrics(config, state.log_temperature)
 
-    c_loss, grads = jax.value_and_grad(lambda c: critic_loss(config, facts, c, state, batch, noise[0]))(state.critic)
+    c_loss, grads = jax.value_and_grad(lambda c: critic_loss(config, facts, c, state, batch, noise[0], weights))(
+        state.critic
+    )
     critic, critic_optimiser = optimiser_step(adam, state.critic, grads, state.critic_optimiser)
     state = dataclasses.replace(
         state,
@@ -129,7 +140,7 @@ def _update_one(
     )
 
     (a_loss, (log_probs, q)), grads = jax.value_and_grad(
-        lambda a: actor_loss(facts, a, state, batch, noise[1]), has_aux=True
+        lambda a: actor_loss(facts, a, state, batch, noise[1], weights), has_aux=True
     )(state.actor)
     actor, actor_optimiser = optimiser_step(adam, state.actor, grads, state.actor_optimiser)
 
@@ -145,7 +156,7 @@ def _update_one(
         temperature_optimiser=temperature_optimiser,
     )
     metrics = {"critic_loss": c_loss, "actor_loss": a_loss, "entropy": -log_probs.mean(), "q_mean": q.mean()}
-    return state, {**metrics, "temperature": jnp.exp(state.log_temperature).mean()}
+    return state, {**metrics, **balance, "temperature": jnp.exp(state.log_temperature).mean()}
 
 
 def update(
@@ -155,7 +166,7 @@ def update(
     batches: Batch,
     return_bound: Float[Array, " tasks"],
     key: PRNGKeyArray,
-) -> tuple[SACState, dict[str, Float[Array, ""]]]:
+) -> tuple[SACState, dict[str, Array]]:
     """A gradient step for each batch along the leading axis. `return_bound` is not used: rewards stay raw."""
     keys = jax.random.split(key, batches.rewards.shape[0])
     state, metrics = jax.lax.scan(partial(_update_one, config, facts), state, (batches, keys))

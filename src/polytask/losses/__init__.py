@@ -54,6 +54,7 @@ from polytask.losses.policy import masked_tanh_normal as masked_tanh_normal
 from polytask.losses.policy import soft_policy_loss as soft_policy_loss
 from polytask.losses.policy import squash_log_std as squash_log_std
 from polytask.losses.policy import temperature_loss as temperature_loss
+from polytask.losses.policy import temperature_weights as temperature_weights
 from polytask.losses.quality import DecisionProblem as DecisionProblem
 from polytask.losses.quality import decision_quality as decision_quality
 from polytask.losses.quality import regret_of as regret_of

@@ -4,6 +4,7 @@ Functions are written for one transition; batch them with `jax.vmap`.
 """
 
 import math
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -50,3 +51,15 @@ def temperature_loss(
 ) -> Float[Array, ""]:
     """alpha (H - H_target): the temperature rises while the policy's entropy is below its target."""
     return jnp.exp(log_temperature) * (entropy - target_entropy)
+
+
+def temperature_weights(
+    log_temperature: Float[Array, " tasks"], by: Literal["temperature", "inverse-temperature"]
+) -> Float[Array, " tasks"]:
+    """How much each of M tasks counts by its temperature, 1 in the mean: a task with much left to explore counts less.
+
+    "temperature": M exp(-alpha_i) / sum_j exp(-alpha_j), the equation of soft modularization (Yang et al. 2020, arXiv
+    2003.13661) times M. "inverse-temperature": M alpha_i^-1 / sum_j alpha_j^-1, as its code has it.
+    """
+    scores = jnp.exp(log_temperature) if by == "temperature" else log_temperature
+    return jax.nn.softmax(-scores) * log_temperature.shape[0]

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from polytask.agents.affinity import AffinityAverages, observe_part
+from polytask.agents.balancing import row_weights, weight_metrics
 from polytask.agents.base import Algorithm, TaskFacts, diagnose_tasks, polyak
 from polytask.agents.brc.losses import actor_loss, choose, critic_loss, critic_target, entropy_loss, values
 from polytask.agents.brc.scale import followed, growth_of, scaled
@@ -41,14 +42,16 @@ def critic_step(
     """
     optimiser = make_optimisers(config).network
     moving, still = split(state.critic, config.moving)
+    weights = row_weights(config, state.log_temperature, batch.task_ids)
 
     def loss_fn(moving: CriticEnsemble, inputs: tuple[Batch, Array]) -> tuple[Array, Array | None]:
         critic = eqx.combine(moving, still)
         batch, target = inputs
         if critic.encoder is None:
-            return critic_loss(config, facts, critic, batch, target), None
+            return critic_loss(config, facts, critic, batch, target, weights), None
         features = encoded(critic, batch.observations, batch.task_ids)
-        return critic_loss(config, facts, critic, batch._replace(observations=features), target), features
+        seen = batch._replace(observations=features)
+        return critic_loss(config, facts, critic, seen, target, weights), features
 
     def step(moving: CriticEnsemble, gradient: CriticEnsemble) -> CriticEnsemble:
         return optimiser_step(optimiser, moving, gradient, state.critic_optimiser)[0]
@@ -88,23 +91,26 @@ def actor_step(
     noise: Float[Array, "batch action"],
     key: PRNGKeyArray,
     actor_loss: ActorLoss = actor_loss,
-) -> tuple[BRCState, dict[str, Float[Array, ""]]]:
+) -> tuple[BRCState, dict[str, Array]]:
     """One step of the actor, then of the temperature, then of the running entropy where it is used.
 
     Of the actor there is no step where every task chooses, as there is no actor.
     """
     optimisers = make_optimisers(config)
     moving, still = split(state.actor, config.moving)
+    weights = row_weights(config, state.log_temperature, batch.task_ids)
 
     def step(moving: GaussianActor, gradient: GaussianActor) -> GaussianActor:
         return optimiser_step(optimisers.network, moving, gradient, state.actor_optimiser)[0]
 
-    metrics, stepped = {}, state
+    metrics, stepped = weight_metrics(config, state.log_temperature), state
     if state.actor is None:
         _, (log_probs, q) = actor_loss(config, facts, None, state, batch, noise)
     else:
         loss, (log_probs, q), gradient, combiner, info = combined_or_mean(
-            lambda moving, inputs: actor_loss(config, facts, eqx.combine(moving, still), state, *inputs),
+            lambda moving, inputs: actor_loss(
+                config, facts, eqx.combine(moving, still), state, *inputs, weights=weights
+            ),
             moving,
             (batch, noise),
             make_combiners(config).actor,
@@ -116,7 +122,7 @@ def actor_step(
         moving, optimiser = optimiser_step(optimisers.network, moving, gradient, state.actor_optimiser)
         actor = eqx.combine(moving, still)
         stepped = dataclasses.replace(state, actor=actor, actor_optimiser=optimiser, actor_combiner=combiner)
-        metrics = {"actor_loss": loss, **named("actor", info)}
+        metrics |= {"actor_loss": loss, **named("actor", info)}
 
     gradient = jax.grad(entropy_loss)(state.log_temperature, -log_probs, facts.target_entropy, batch.task_ids)
     log_temperature, temperature_optimiser = optimiser_step(
@@ -154,7 +160,7 @@ def update(
     return_bound: Float[Array, " tasks"],
     key: PRNGKeyArray,
     actor_loss: ActorLoss = actor_loss,
-) -> tuple[BRCState, dict[str, Float[Array, ""]]]:
+) -> tuple[BRCState, dict[str, Array]]:
     """A gradient step for each batch along the leading axis; the metrics are those of the last one.
 
     Rewards are scaled once, with the temperature at the beginning, as in the official code. An agent that shares all

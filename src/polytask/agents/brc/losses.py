@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from polytask.agents.balancing import weighted
 from polytask.agents.base import Acting, TaskFacts, sample_actions
 from polytask.agents.brc.scale import reward_scale
 from polytask.agents.brc.state import BRCState
@@ -97,22 +98,30 @@ def critic_target(
 
 
 def critic_loss(
-    config: BRCConfig, facts: TaskFacts, critic: CriticEnsemble, batch: Batch, target: Float[Array, "batch outputs"]
+    config: BRCConfig,
+    facts: TaskFacts,
+    critic: CriticEnsemble,
+    batch: Batch,
+    target: Float[Array, "batch outputs"],
+    weights: Float[Array, " batch"] | None = None,
 ) -> Float[Array, ""]:
     """Summed over the ensemble, averaged over the batch; with `critic_loss="task-weighted"` times the tasks' relevance.
 
     The weights are as given: twice the relevance of all tasks is twice the loss. Where tasks choose it is of the choice
-    that was taken.
+    that was taken. `weights` are of rows.
     """
     actions, chosen = split(batch.actions, facts.action_mask.shape[-1])
     outputs = critic(encoded(critic, batch.observations, batch.task_ids), actions, batch.task_ids)
     outputs = of_chosen(outputs, chosen, critic.choices)
     if config.critic_loss == "squared-error":
-        return jax.vmap(squared_errors, (0, None))(outputs, target).mean(axis=(1, 2)).sum()
+        errors = jax.vmap(squared_errors, (0, None))(outputs, target)
+        if weights is None:
+            return errors.mean(axis=(1, 2)).sum()
+        return weighted(errors.mean(axis=2), weights).mean(axis=1).sum()
     losses = jax.vmap(jax.vmap(cross_entropy), (None, 0))(target, outputs)
     if config.critic_loss == "task-weighted":
         losses = losses * facts.relevance[batch.task_ids][None]
-    return losses.mean(axis=1).sum()
+    return weighted(losses, weights).mean(axis=1).sum()
 
 
 def actor_loss(
@@ -122,6 +131,7 @@ def actor_loss(
     state: BRCState,
     batch: Batch,
     noise: Float[Array, "batch action"],
+    weights: Float[Array, " batch"] | None = None,
 ) -> tuple[Float[Array, ""], tuple[Float[Array, " batch"], Float[Array, " batch"]]]:
     """The loss, with each sample's log-probability and value.
 
@@ -136,12 +146,12 @@ def actor_loss(
     temperatures = _temperatures(state.log_temperature, batch.task_ids)
     if state.critic.choices == 1:
         q = _q(config, outputs)
-        losses = jax.vmap(soft_policy_loss)(log_probs, q, temperatures)
+        losses = weighted(jax.vmap(soft_policy_loss)(log_probs, q, temperatures), weights)
         return losses.mean(), (log_probs, q)
     q = _q(config, by_choice(outputs, state.critic.choices))
     policy, entropy = jax.lax.stop_gradient(_soft_choices(facts, q, state.log_temperature, batch.task_ids))
     log_probs, q = log_probs - entropy, (policy * q).sum(axis=-1)
-    losses = jax.vmap(soft_policy_loss)(log_probs, q, temperatures)
+    losses = weighted(jax.vmap(soft_policy_loss)(log_probs, q, temperatures), weights)
     acts = (mask.sum(axis=-1) > 0).astype(losses.dtype)
     return (acts * losses).sum() / jnp.maximum(acts.sum(), 1), (log_probs, q)
 
