@@ -41,13 +41,15 @@ MAY_IMPORT = {
     "datasets": {"evaluation", "policies", "replay", "runs", "stepping", "tasks", "training", "random"},
     "offline": {"agents", "datasets", "policies", "stepping", *A_KIND},
     "online": {"agents", "networks", "policies", "replay", "stepping", "transfer", *A_KIND},
+    "evolution": {"networks", "problems", "supervised", *A_KIND},
     "problems": {"plugins", "losses", "networks", "supervised", "decisions", "tasks", "random"},
     "export": {"agents", "lazy", "networks", "policies", "runs", "tasks"},
     "report": {"tasks", "evaluation", "affinity", "runs", "training"},
     "speed": {"agents", "online", "replay", "runs", "stepping", "tasks", "random"},
     "claims": {
         *MATHEMATICS,
-        *("supervised", "decisions", "online", "problems", "replay", "tasks", "stepping", "agents", "evaluation"),
+        *("supervised", "decisions", "evolution", "online", "problems", "replay", "tasks", "stepping", "agents"),
+        "evaluation",
         *("report", "runs", "training", "transfer", "random"),
     },
     "commands": {

@@ -13,6 +13,7 @@ from polytask.machine import keep_freed_memory
 # time, and import what is heavy when they work, so that help comes at once.
 COMMANDS = {
     "train": ("train", "train on many tasks, in simulators or from data, or go on with a run"),
+    "evolve": ("evolve", "evolve one population of components for several problems"),
     "resume": ("train", "go on with a run from its newest checkpoint"),
     "extend": ("extend", "add tasks to a trained run, which keeps what it has learned"),
     "evaluate": ("evaluate", "measure a trained agent in environments of its own; videos"),

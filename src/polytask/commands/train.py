@@ -22,7 +22,7 @@ def train(arguments: list[str]) -> int:
     asked = kind.parse(arguments)
     runs = folders(asked)
     if asked.groups is None:
-        return _train(kind, asked.config, runs)
+        return train_kind(kind, asked.config, runs)
     from polytask.training.groups import read_groups
 
     return _train_groups(asked.config, read_groups(asked.groups), runs)
@@ -44,13 +44,13 @@ def resume(arguments: list[str]) -> int:
     config = resumed(kinds.config_of(content), arguments)
     runs = {config.seed: run}
     if GROUPED not in content:
-        return _train(kinds.kind_of(content), config, runs)
+        return train_kind(kinds.kind_of(content), config, runs)
     from polytask.training.groups import GROUPS, read_groups
 
     return _train_groups(config, read_groups(run / GROUPS), runs)
 
 
-def _train(kind: "Kind", config: "RunConfig", runs: Mapping[int, Path]) -> int:
+def train_kind(kind: "Kind", config: "RunConfig", runs: Mapping[int, Path]) -> int:
     """Trains a run for each seed, showing what, and ends with the table and the report."""
     from polytask.training.run import run as run_trainer
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from polytask.report import (
     affinity,
+    components,
     decisions,
     embedding,
     final,
@@ -31,6 +32,7 @@ _CONTENTS = (
     ("routes", "Routes"),
     ("training", "Training"),
     ("affinity", "Affinity"),
+    ("components", "Components"),
     ("embedding", "Embeddings"),
     ("routing", "Routing"),
     ("system", "Time and memory"),
@@ -58,6 +60,7 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
         routes.routes(material),
         training.training(material),
         affinity.affinity(material),
+        components.components(material),
         embedding.embedding(material),
         routing.routing(material),
         system.system(material),

@@ -1,5 +1,6 @@
 """A trained model to predict with: what `polytask.supervised.load` gives."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import equinox as eqx
@@ -66,7 +67,7 @@ class Predictor:
     def __init__(
         self,
         tasks: tuple[HeadSpec, ...],
-        model: Model,
+        model: Callable[[Array], Array],
         shape: tuple[int, ...],
         scales: Scales | None = None,
         earlier: tuple["Predictor", ...] = (),
@@ -98,5 +99,7 @@ class Predictor:
 
 
 @eqx.filter_jit
-def _outputs(model: Model, scales: Scales | None, inputs: Float[Array, "rows ..."]) -> Float[Array, "rows outputs"]:
+def _outputs(
+    model: Callable[[Array], Array], scales: Scales | None, inputs: Float[Array, "rows ..."]
+) -> Float[Array, "rows outputs"]:
     return model(inputs) if scales is None else scales.outputs(model(scales.inputs(inputs)))

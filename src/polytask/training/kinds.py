@@ -75,6 +75,7 @@ KINDS: Table[Kind] = Table(
         "supervised": "polytask.supervised.kind:KIND",
         "offline": "polytask.offline.kind:KIND",
         "fleets": "polytask.fleets.kind:KIND",
+        "evolution": "polytask.evolution.kind:KIND",
         "online": "polytask.online.kind:KIND",
     },
     type=Kind,
