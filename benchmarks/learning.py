@@ -45,6 +45,10 @@ VARIANTS = {
     "two-critics": "--agent.ensemble 2",
     "width-64": "--agent.critic-width 64 --agent.actor-width 64",
     "width-256": "--agent.critic-width 256 --agent.actor-width 256",
+    "soft-modules": "--agent.trunk soft-modules --agent.conditioning one-hot --agent.critic-width 256 "
+    "--agent.critic-depth 2 --agent.actor-width 256 --agent.actor-depth 2",
+    "multi-head-550": "--agent.trunk mlp --agent.conditioning one-hot-multi-head --agent.critic-width 550 "
+    "--agent.critic-depth 3 --agent.actor-width 550 --agent.actor-depth 3",
     "half-batch": "--agent.batch-size 128",
     "double-batch": "--agent.batch-size 512",
 }

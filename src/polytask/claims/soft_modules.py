@@ -119,8 +119,9 @@ def finding(found: Mapping[tuple[str, str], list[Curve]]) -> Finding:
     remarks = [
         "The verdict is on routing against capacity: soft modules against a multi-head network of as many parameters, "
         "after equal steps, under either agent.",
-        "Published beside: CARE's rows are at 100,000 steps with the first version of Meta-World's rewards and batches "
-        "of 1280, McLean's after 20 million steps in all with the second; ours is early training with the second and "
+        "Published beside: CARE's rows, as third parties transcribe them, are at 100,000 steps with the first version of "
+        "Meta-World's rewards and batches of 1280; McLean's, interquartile means of the values in its code, after 20 "
+        "million steps in all with the second; ours is early training with the second and "
         "batches of 256. Learning rate and tau are those that preset cpu found for BRC, the same for every network.",
     ]
     if seeds == 1:
@@ -157,6 +158,6 @@ CLAIM = Claim(
     paper="Soft modularization, arXiv 2003.13661; McLean et al. 2025",
     statement="On MT10 networks that route between modules succeed more often than a multi-head one of equal size.",
     run=run,
-    fast="three networks under two agents, three tasks, one seed, 400 steps, 3 CPU minutes",
+    fast="three networks under two agents, three tasks, one seed, 400 steps, 7 CPU minutes",
     full="three networks under two agents, three seeds, 100,000 steps: 18 runs, about two days of one core; continues",
 )
