@@ -7,7 +7,9 @@ from polytask.datasets.facts import facts_of
 from polytask.datasets.filling import bounds_of, replay_of
 from polytask.datasets.logged import joined, logged, unit_actions
 from polytask.datasets.names import task_set
+from polytask.datasets.record import logs_of
 from polytask.replay import Replay, ReturnBounds
+from polytask.tasks.spec import TaskSet
 from tests.agents.cases import LARGE, SMALL
 
 
@@ -128,3 +130,21 @@ def test_logs_of_one_task_are_joined_episode_by_episode():
     both = joined(parts)
     assert [e.stop - e.start for e in both.episodes] == [3, 2, 4]
     assert both.success is None
+
+
+def test_what_a_ring_still_holds_is_given_oldest_first_and_with_its_own_successors():
+    """Also where it came round, and where the slot at the head is the oldest transition, without a successor behind."""
+    tasks, steps, never = TaskSet((SMALL,)), 23, np.zeros(1, bool)
+    for capacity in (7, 12, 100):
+        replay = Replay(1, 3, 2, capacity)
+        for step in range(steps):
+            now, after = (np.full((1, 3), value, np.float32) for value in (step, step + 1))
+            ended, acted = np.array([step % 5 == 4]), np.zeros((1, 2), np.float32)
+            replay.insert(now, acted, np.float32([step]), never, ended, after, ~never)
+        replay.end_episodes()
+        (log,) = logs_of(replay, tasks)
+        assert log.rewards[-1] == steps - 1
+        np.testing.assert_array_equal(np.diff(log.rewards), 1)
+        np.testing.assert_array_equal(log.next_observations[:, 0], log.rewards + 1)
+        np.testing.assert_array_equal(log.truncated[:-1], log.rewards[:-1] % 5 == 4)
+        assert replay.transitions - 1 <= len(log.rewards) <= replay.transitions

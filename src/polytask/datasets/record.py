@@ -70,17 +70,24 @@ def of_replay(run: Path) -> list[LoggedTask]:
     content = RunFolder(found.run).read_config()
     if not found.segments:
         raise ValueError(f"{run} keeps no replay; record what its policy does: leave --replay out")
-    tasks, config = TaskSet(tuple(spec_from(spec) for spec in content["specs"])), kinds.config_of(content)
+    tasks = TaskSet(*(tuple(spec_from(spec) for spec in content.get(name, ())) for name in ("specs", "layout")))
+    config = kinds.config_of(content)
     _check(tasks)
     replay = Replay(len(tasks), tasks.observation_dim, tasks.action_width, config.replay_capacity, steps=found.step)
     for ref in found.segments:
         replay.load(segments.read_segment(found.run, ref))
+    return logs_of(replay, tasks)
+
+
+def logs_of(replay: Replay, tasks: TaskSet) -> list[LoggedTask]:
+    """The transitions that a replay holds, the oldest first. Raises ValueError for a task without one."""
     arrays, o = replay.since(np.zeros(len(tasks), np.int64)), tasks.observation_dim
     logs = []
     for row, spec in enumerate(tasks):
-        rows, at = arrays[f"rows/{row}"], np.flatnonzero(arrays[f"sampled/{row}"])
+        # The slot at the head holds no successor: nothing, or in a ring that came round the oldest of its transitions.
+        rows, at = arrays[f"rows/{row}"], np.flatnonzero(arrays[f"sampled/{row}"][:-1])
         if not len(at):
-            raise ValueError(f"the replay of {run} holds no transition of '{spec.name}'")
+            raise ValueError(f"the replay holds no transition of '{spec.name}'")
         terminated = rows[at, -1] == 0
         own = {
             "observations": rows[at, :o],
