@@ -119,8 +119,8 @@ def finding(found: Mapping[tuple[str, str], list[Curve]]) -> Finding:
     remarks = [
         "The verdict is on routing against capacity: soft modules against a multi-head network of as many parameters, "
         "after equal steps, under either agent.",
-        "Published beside: CARE's rows, as third parties transcribe them, are at 100,000 steps with the first version of "
-        "Meta-World's rewards and batches of 1280; McLean's, interquartile means of the values in its code, after 20 "
+        "Published beside: CARE's rows, as third parties transcribe them, are at 100,000 steps with the first version "
+        "of Meta-World's rewards and batches of 1280; McLean's, interquartile means of the values in its code, after 20 "
         "million steps in all with the second; ours is early training with the second and "
         "batches of 256. Learning rate and tau are those that preset cpu found for BRC, the same for every network.",
     ]
