@@ -240,39 +240,41 @@ def test_an_update_moves_what_acts_and_stays_finite(tasks):
         assert differ(getattr(after, name), getattr(state, name)), name
 
 
+SWITCHED = (
+    (MIXED, {"conditioning": "multi-head", "critic_loss": "squared-error", "temperature": "per-task"}),
+    (SEEING, {"film": True, "normalise_observations": True, "target_scale": "tracked", "encoder": "impala"}),
+    (CHOOSING, {"entropy_correction": "empirical", "critic_combiner": "pcgrad", "choice_policy": "epsilon-greedy"}),
+)
+
+
 @pytest.mark.slow
 def test_every_switch_works_with_choices_and_images():
     """As one trace each: types and shapes fit."""
-    for tasks in (MIXED, SEEING, CHOOSING):
+    for tasks, changes in SWITCHED:
         batches = make_batches(tasks, np.repeat(np.arange(len(tasks)), 4)[None])
         bound, each = jnp.ones(len(tasks)), jax.tree.map(lambda x: x.reshape(-1, 4, *x.shape[2:]), batches)
-        for changes in (
-            {"conditioning": "multi-head", "critic_loss": "squared-error", "temperature": "per-task"},
-            {"film": True, "normalise_observations": True, "target_scale": "tracked", "encoder": "impala"},
-            {"entropy_correction": "empirical", "critic_combiner": "pcgrad", "choice_policy": "epsilon-greedy"},
-        ):
-            agent = make_agent(dataclasses.replace(CONFIG, **changes), tasks)
-            state = agent.init(jax.random.key(0))
-            for dtype in (jnp.float32, jnp.bfloat16):
-                own = cast(state, dtype)
-                after, _ = jax.eval_shape(agent._update_now, own, batches, bound, KEY)
-                assert [x.dtype for x in jax.tree.leaves(after)] == [x.dtype for x in jax.tree.leaves(own)]
-                first = jax.tree.map(lambda x: x[0], batches.observations)
-                acted = jax.eval_shape(agent.act, own, first, batches.task_ids[0], KEY)
-                assert (acted.shape, acted.dtype) == ((4 * len(tasks), tasks.action_width), dtype)
-                assert jax.eval_shape(agent.values, own, first, batches.task_ids[0], bound, KEY).dtype == dtype
-            jax.eval_shape(agent.diagnose, state, each, bound, KEY)
-            jax.eval_shape(agent.measure_affinity, state, each, bound, KEY, fresh_averages(len(tasks)))
-            average = averaging.start(state)
-            jax.eval_shape(averaging.follow, average, state, jnp.float32(3))
-            assert_same(averaging.acting(state, average), state)
-            assert (average.members is None) == (tasks.choices == 1)
-            states = jax.tree.map(lambda x: jnp.stack([x, x]), state)
-            several = jax.tree.map(lambda x: jnp.stack([x, x]), (batches, bound, first))
-            keys = jax.random.split(KEY)
-            update, act, _ = agent.over_seeds()
-            jax.eval_shape(update, states, *several[:2], keys)
-            assert jax.eval_shape(act, states, several[2], batches.task_ids[0], keys).shape[0] == 2
+        agent = make_agent(dataclasses.replace(CONFIG, **changes), tasks)
+        state = agent.init(jax.random.key(0))
+        for dtype in (jnp.float32, jnp.bfloat16):
+            own = cast(state, dtype)
+            after, _ = jax.eval_shape(agent._update_now, own, batches, bound, KEY)
+            assert [x.dtype for x in jax.tree.leaves(after)] == [x.dtype for x in jax.tree.leaves(own)]
+            first = jax.tree.map(lambda x: x[0], batches.observations)
+            acted = jax.eval_shape(agent.act, own, first, batches.task_ids[0], KEY)
+            assert (acted.shape, acted.dtype) == ((4 * len(tasks), tasks.action_width), dtype)
+            assert jax.eval_shape(agent.values, own, first, batches.task_ids[0], bound, KEY).dtype == dtype
+        jax.eval_shape(agent.diagnose, state, each, bound, KEY)
+        jax.eval_shape(agent.measure_affinity, state, each, bound, KEY, fresh_averages(len(tasks)))
+        average = averaging.start(state)
+        jax.eval_shape(averaging.follow, average, state, jnp.float32(3))
+        assert_same(averaging.acting(state, average), state)
+        assert (average.members is None) == (tasks.choices == 1)
+        states = jax.tree.map(lambda x: jnp.stack([x, x]), state)
+        several = jax.tree.map(lambda x: jnp.stack([x, x]), (batches, bound, first))
+        keys = jax.random.split(KEY)
+        update, act, _ = agent.over_seeds()
+        jax.eval_shape(update, states, *several[:2], keys)
+        assert jax.eval_shape(act, states, several[2], batches.task_ids[0], keys).shape[0] == 2
 
 
 def test_programs_are_those_that_are_called():
