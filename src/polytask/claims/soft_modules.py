@@ -121,8 +121,8 @@ def finding(found: Mapping[tuple[str, str], list[Curve]]) -> Finding:
         "after equal steps, under either agent.",
         "Published beside: CARE's rows, as third parties transcribe them, are at 100,000 steps with the first "
         "version of Meta-World's rewards and batches of 1280; McLean's, interquartile means of the values in its "
-        "code, after 20 million steps in all with the second. Ours is early training with the second and batches of 256, its learning "
-        "rate and tau those that preset cpu found for BRC, the same for every network.",
+        "code, after 20 million steps in all with the second. Ours is early training with the second and batches of "
+        "256, its learning rate and tau those that preset cpu found for BRC, the same for every network.",
     ]
     if seeds == 1:
         remarks.append("One seed says nothing about differences: the full mode has several.")
