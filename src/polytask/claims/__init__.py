@@ -15,4 +15,5 @@ MODULES = (
     "decisions",
     "logit_fusion",
     "mbml",
+    "rcm",
 )
