@@ -23,7 +23,9 @@ def _record(
 ) -> int:
     """Writes the transitions of every task of a run as data sets in Minari's format.
 
-    `polytask tasks data:DIR` shows what is in them, `polytask train data:DIR` learns from them.
+    `polytask tasks data:DIR` shows what is in them.
+
+    `polytask train data:DIR` learns from them.
 
     Needs pip install 'polytask[offline]'.
 
