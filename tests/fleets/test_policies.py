@@ -8,7 +8,7 @@ import pytest
 
 from polytask import random
 from polytask.fleets import Family, check
-from polytask.fleets.allocator import allocation_log_probs, allocations, swept, trips_of
+from polytask.fleets.allocator import allocation_log_probs, allocations, swept, trips_of, whole_trip
 from polytask.fleets.bilevel import BilevelScheduler, Turn
 from polytask.fleets.instance import draw, unbatched
 from polytask.fleets.learning import advantages, reinforce
@@ -33,6 +33,11 @@ def model():
     return FleetModel(8, 1, key=random.key(0, "test.model"))
 
 
+@pytest.fixture(scope="module")
+def single():
+    return FleetModel(8, 1, single=True, key=random.key(0, "test.model"))
+
+
 def fleets_of(name, count=3):
     return draw(FAMILIES[name], random.key(0, "test.fleets"), count)
 
@@ -44,6 +49,19 @@ def test_routes_pass_the_check_and_are_worth_what_is_said(model, name):
     for fleet, value, stops in zip(unbatched(fleets), found.value, np.asarray(found.stops), strict=True):
         routes = [[int(site) for site in route if site >= 0] for route in stops]
         assert check(fleet, routes).value == pytest.approx(float(value), rel=1e-5)
+
+
+def test_a_single_level_serves_with_all_vehicles_in_turn(single):
+    """Also where the first one has nothing in reach."""
+    fleets = fleets_of("paper")
+    fleets = fleets._replace(ranges=fleets.ranges.at[:, 0].set(1e-6))
+    found = decode(single, fleets, 2, True, random.key(0, "test.draw"))
+    for fleet, value, stops in zip(unbatched(fleets), found.value, np.asarray(found.stops), strict=True):
+        routes = [[int(site) for site in route if site >= 0] for route in stops]
+        assert check(fleet, routes).value == pytest.approx(float(value), rel=1e-5)
+        assert not routes[0]
+        assert routes[1]
+        assert routes[2]
 
 
 @pytest.mark.parametrize("name", ["paper", "more vehicles than sites"])
@@ -167,11 +185,14 @@ def test_the_schedule_pretrains_then_is_intensive_then_alternates():
         BilevelScheduler(round=0)
 
 
-def test_policies_have_gradients_that_are_finite(model):
-    """Also where nothing is in reach, and where a vehicle is given nothing."""
-    for name in ("nothing in reach", "more vehicles than sites"):
-        fleets = by_angle(fleets_of(name))
-        trip, _ = trips_of(fleets, swept(fleets, random.key(0, "test.swept")), most_sites(fleets))
+@pytest.mark.parametrize("single", [False, True])
+def test_policies_have_gradients_that_are_finite(model, single):
+    """Also where nothing is in reach, where a vehicle is given nothing, and where tours end long before others."""
+    uneven = fleets_of("unequal")._replace(ranges=jnp.array([[0.1] * 3, [2.0] * 3, [2.0, 0.1, 2.0]]))
+    for given in (fleets_of("nothing in reach"), fleets_of("more vehicles than sites"), uneven):
+        fleets = by_angle(given)
+        trip, _ = trips_of(fleets, swept(fleets, random.key(0, "test.swept")), fleets.values.shape[-1])
+        trip = whole_trip(fleets) if single else trip
         found = drawn_tours(model.router, trip, 2, random.key(0, "test.draw"))
         score = eqx.filter_jit(eqx.filter_grad(lambda router, trip, found: log_probs(router, trip, found).sum()))
         gradient = score(model.router, trip, found)

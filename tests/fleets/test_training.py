@@ -42,9 +42,10 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(run, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_rollout_baseline_is_trained_against(tmp_path):
-    run = tmp_path / "run"
-    assert main([*SMALL, "--steps", "4", "--baseline", "rollout", "--run", str(run)]) == 0
+@pytest.mark.parametrize("policy", ["bilevel", "single"])
+def test_a_rollout_baseline_is_trained_against(tmp_path, policy):
+    words = ["--steps", "4", "--baseline", "rollout", "--policy", policy, "--run", str(tmp_path / "run")]
+    assert main([*SMALL, *words]) == 0
 
 
 def test_what_was_learned_routes_other_sizes_in_other_units(run):
@@ -89,5 +90,7 @@ def test_settings_that_cannot_be_are_refused():
         FleetConfig(ranges=(2.0, 1.0))
     with pytest.raises(ValueError, match="not for fleets"):
         FleetConfig(affinity_every=5)
+    with pytest.raises(ValueError, match="one depot"):
+        FleetConfig(policy="single", depots="each")
     with pytest.raises(ValueError, match="--samples"):
         FleetConfig(samples=1)

@@ -113,6 +113,12 @@ def allocation_log_probs(
     return jnp.take_along_axis(each, given[..., None], axis=-1)[..., 0].sum(axis=-1)
 
 
+def whole_trip(fleet: Fleet) -> Trip:
+    """All sites for all vehicles in turn, from the first one's depot: what a policy of a single level is given."""
+    present = jnp.ones(fleet.values.shape, bool)
+    return Trip(fleet.sites, fleet.values, fleet.service, present, fleet.depots[..., 0, :], fleet.ranges)
+
+
 def swept(fleet: Fleet, key: PRNGKeyArray) -> Int[Array, "batch 1 sites"]:
     """An allocation of sites in angular order without a policy: equal sectors, from an angle that is drawn."""
     batch, sites, vehicles = *fleet.values.shape, fleet.ranges.shape[-1]
@@ -141,6 +147,6 @@ def trips_of(
         service=gathered(fleet.service),
         present=jnp.take_along_axis(member, order, axis=-1),
         depot=jnp.broadcast_to(fleet.depots[:, None], (*shape, 2)),
-        reach=jnp.broadcast_to(fleet.ranges[:, None], shape),
+        reach=jnp.broadcast_to(fleet.ranges[:, None], shape)[..., None],
     )
     return trip, order

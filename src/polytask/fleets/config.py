@@ -21,12 +21,14 @@ class FleetConfig(RunConfig):
     """The lowest and the highest range of a vehicle, drawn between them; the square's side is 1."""
     service: float = field(0.0, range="[0, inf)")
     """The longest service of a site, drawn from 0; it takes from the range."""
+    policy: Literal["bilevel", "single"] = "bilevel"
+    """An allocator and a router, or one router that has all sites for all vehicles in turn."""
     width: int = field(64, range="[4, 4096]")
     """Of both policies' layers."""
     depth: int = field(2, range="[1, 100]")
     """Layers of attention in both policies."""
     batch_size: int = field(32, range="[1, inf)")
-    """Instances in a step of the router; a step of the allocator takes half as many."""
+    """Instances in a step of a router; a step of the allocator takes half as many."""
     samples: int = field(8, range="[2, inf)")
     """Allocations, or tours of a vehicle, that are drawn for each instance."""
     baseline: Literal["shared", "rollout"] = "shared"
@@ -53,6 +55,8 @@ class FleetConfig(RunConfig):
         check(self)
         if self.ranges[0] > self.ranges[1]:
             raise ValueError(f"--ranges are the lowest and the highest, not {self.ranges[0]:g} and {self.ranges[1]:g}")
+        if self.policy == "single" and self.depots == "each":
+            raise ValueError("--policy single starts all vehicles at one depot: leave --depots out")
         if self.affinity_every:
             raise ValueError(
                 "--affinity-every is not for fleets: sampled routes say little about a single step; leave it out"

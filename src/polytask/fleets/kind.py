@@ -42,7 +42,8 @@ def _parse(arguments: Sequence[str]) -> Asked:
 
 def _folder(config: FleetConfig) -> str:
     """`fleets-u4-n80`."""
-    return f"fleets-{'+'.join(name.removeprefix(PREFIX) for name in config.tasks)}"
+    sizes = "+".join(name.removeprefix(PREFIX) for name in config.tasks)
+    return f"fleets-{sizes}" + ("-single" if config.policy == "single" else "")
 
 
 def _make(config: FleetConfig, runs: Mapping[int, Path]) -> "FleetTrainer":

@@ -7,7 +7,7 @@ import jax
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from polytask.fleets.allocator import Allocator, allocation_log_probs, allocations, swept, trips_of
+from polytask.fleets.allocator import Allocator, allocation_log_probs, allocations, swept, trips_of, whole_trip
 from polytask.fleets.instance import Fleet
 from polytask.fleets.model import FleetModel, most_sites, served
 from polytask.fleets.router import Router, Trip, log_probs, tours
@@ -35,8 +35,8 @@ def begin(model: FleetModel, learning_rate: float, baseline: Baseline) -> Learne
     """Before the first step."""
     optimiser = make_optimiser(learning_rate)
     states = {
-        "allocator": optimiser.init(eqx.filter(model.allocator, eqx.is_inexact_array)),
-        "router": optimiser.init(eqx.filter(model.router, eqx.is_inexact_array)),
+        level: optimiser.init(eqx.filter(policy, eqx.is_inexact_array))
+        for level, policy in (("allocator", model.allocator), ("router", model.router))
     }
     return Learned(model, states, model if baseline == "rollout" else None)
 
@@ -51,12 +51,17 @@ def router_step(
 ) -> tuple[Learned, dict[str, Float[Array, ""]]]:
     """A step of the lower policy on the trips of a batch of instances, whose sites are in angular order.
 
-    - `allocated`: whether the upper policy gives the sites, drawn from it; else they are swept into equal sectors.
+    - `allocated`: whether the upper policy gives the sites, drawn from it; else they are swept into equal sectors. A
+      policy of a single level has all sites, whichever it is.
     """
     give, draw = jax.random.split(key)
-    given = allocations(learned.model.allocator, fleet, 1, give) if allocated else swept(fleet, give)
-    trip, _ = trips_of(fleet, given, most_sites(fleet))
-    trip = Trip(*(leaf.reshape(-1, *leaf.shape[3:]) for leaf in trip))
+    allocator = learned.model.allocator
+    if allocator is None:
+        trip = whole_trip(fleet)
+    else:
+        given = allocations(allocator, fleet, 1, give) if allocated else swept(fleet, give)
+        trip, _ = trips_of(fleet, given, most_sites(fleet))
+        trip = Trip(*(leaf.reshape(-1, *leaf.shape[3:]) for leaf in trip))
     found = tours(learned.model.router, trip, samples, draw)
     compared = None if learned.best is None else tours(learned.best.router, trip, 1, None).value
 
@@ -72,10 +77,13 @@ def allocator_step(
     learned: Learned, learning_rate: float, fleet: Fleet, samples: int, key: PRNGKeyArray
 ) -> tuple[Learned, dict[str, Float[Array, ""]]]:
     """A step of the upper policy, whose reward is what the lower one then serves; instances as in `router_step`."""
+    assert learned.model.allocator is not None
     given = allocations(learned.model.allocator, fleet, samples, key)
     reward = served(learned.model.router, fleet, given)
     compared = None
-    if learned.best is not None:  # under the lower policy of now, so that its progress is no advantage
+    if (
+        learned.best is not None and learned.best.allocator is not None
+    ):  # under the lower policy of now, so that its progress is no advantage
         compared = served(learned.model.router, fleet, allocations(learned.best.allocator, fleet, 1, None))
 
     def loss(allocator: Allocator) -> Array:

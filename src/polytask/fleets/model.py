@@ -7,29 +7,29 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from polytask.fleets.allocator import Allocator, allocations, angular_order, trips_of
+from polytask.fleets.allocator import Allocator, allocations, angular_order, trips_of, whole_trip
 from polytask.fleets.instance import Fleet
-from polytask.fleets.router import Router, tours
+from polytask.fleets.router import Router, tours, vehicles_of
 
 HEADS = 4
 
 
 class FleetModel(eqx.Module):
-    """The upper policy and the lower one."""
+    """The upper policy and the lower one; of a single level there is no upper one, and the lower one has all sites."""
 
-    allocator: Allocator
+    allocator: Allocator | None
     router: Router
 
-    def __init__(self, width: int, depth: int, *, key: PRNGKeyArray) -> None:
+    def __init__(self, width: int, depth: int, single: bool = False, *, key: PRNGKeyArray) -> None:
         first, second = jax.random.split(key)
-        self.allocator = Allocator(width, depth, HEADS, key=first)
+        self.allocator = None if single else Allocator(width, depth, HEADS, key=first)
         self.router = Router(width, depth, HEADS, key=second)
 
 
 class Found(NamedTuple):
     """The best of what was tried for each instance.
 
-    - `value`: of the sites that are served; `stops`: these sites for each vehicle in order, then -1.
+    - `value`: of the sites that are served; `stops`: these sites for each vehicle in order, and -1 elsewhere.
     """
 
     value: Float[Array, " batch"]
@@ -66,8 +66,8 @@ def served(router: Router, fleet: Fleet, given: Int[Array, "batch samples sites"
 def decode(model: FleetModel, fleet: Fleet, samples: int, symmetric: bool, key: PRNGKeyArray | None) -> Found:
     """Routes for a batch of instances.
 
-    - `samples`: allocations that are tried for each instance; with key None each is the likeliest, so that one is
-      enough.
+    - `samples`: allocations, or tours of a single level, that are tried for each instance; with key None each is the
+      likeliest, so that one is enough.
     - `symmetric`: whether each instance is also turned and mirrored in all eight ways (POMO, arXiv 2010.16011), and the
       best of them is taken.
     """
@@ -75,12 +75,18 @@ def decode(model: FleetModel, fleet: Fleet, samples: int, symmetric: bool, key: 
     ways = symmetries(fleet) if symmetric else fleet
     order = angular_order(ways)
     ways = in_order(ways, order)
-    trip, numbers = trips_of(ways, allocations(model.allocator, ways, samples, key), most_sites(fleet))
-    found = tours(model.router, trip, 1, None)
-    stops, value = found.stops[..., 0, :], found.value[..., 0].sum(axis=-1)
-    numbers = jnp.take_along_axis(order[:, None, None], numbers, axis=-1)  # as the instance counts them
+    if model.allocator is None:
+        found = tours(model.router, whole_trip(ways), samples, key)
+        value, vehicle = found.value, jnp.arange(fleet.ranges.shape[-1])[None, None, :, None]
+        stops = jnp.where(vehicles_of(found)[:, :, None] == vehicle, found.stops[:, :, None], 0)
+        numbers = order[:, None, None]
+    else:
+        trip, numbers = trips_of(ways, allocations(model.allocator, ways, samples, key), most_sites(fleet))
+        found = tours(model.router, trip, 1, None)
+        stops, value = found.stops[..., 0, :], found.value[..., 0].sum(axis=-1)
+        numbers = jnp.take_along_axis(order[:, None, None], numbers, axis=-1)  # as the instance counts them
     numbers = jnp.concatenate([jnp.full_like(numbers[..., :1], -1), numbers], axis=-1)
-    sites = jnp.take_along_axis(numbers, stops, axis=-1)
+    sites = jnp.take_along_axis(jnp.broadcast_to(numbers, (*stops.shape[:-1], numbers.shape[-1])), stops, axis=-1)
 
     def by_instance(leaf: Array) -> Array:  # ways and samples of an instance along one axis
         apart = leaf.reshape(-1, batch, *leaf.shape[1:])

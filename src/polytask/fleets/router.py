@@ -1,4 +1,4 @@
-"""The lower policy: in which order one vehicle serves which of the sites that it was given (orienteering)."""
+"""The lower policy: in which order one vehicle, or one after another, serves which of the sites that it was given."""
 
 from typing import NamedTuple
 
@@ -11,22 +11,24 @@ from polytask.networks.attention import AttentionEncoder, Linear, Pointer
 
 _SLACK = 1e-6  # of a length in float32, taken off the range
 FEATURES = 5
-Carry = tuple[Array, "Tour", tuple[Array, Array, Array, Array]]
+Carry = tuple[Array, "Tour", tuple[Array, Array, Array, Array, Array]]
 
 
 class Trip(NamedTuple):
-    """What one vehicle was given: sites, of which only those that are present count."""
+    """What one vehicle was given, or several that start in turn: sites, of which only those that are present count."""
 
     sites: Float[Array, "*batch sites 2"]
     values: Float[Array, "*batch sites"]
     service: Float[Array, "*batch sites"]
     present: Bool[Array, "*batch sites"]
     depot: Float[Array, "*batch 2"]
-    reach: Float[Array, "*batch"]
+    reach: Float[Array, "*batch vehicles"]
 
 
 class Tour(NamedTuple):
-    """Tours of trips, several of each. Node 0 is the depot, node 1 + i site i; a tour that has ended stays at 0.
+    """Tours of trips, several of each. Node 0 is the depot, where the next vehicle starts; node 1 + i is site i.
+
+    A tour that has ended stays at 0.
 
     - `stops`: the nodes in order; `left`, `allowed`: before each, the range that was left and what could be chosen;
       `value`: of the sites served.
@@ -64,7 +66,7 @@ class Router(eqx.Module):
         offset = trip.sites - trip.depot[..., None, :]
         far = jnp.linalg.norm(offset, axis=-1)
         features = jnp.stack([*jnp.moveaxis(offset, -1, 0), far, trip.values, trip.service], axis=-1)
-        depot = self.embed_depot(trip.reach[..., None])
+        depot = self.embed_depot(trip.reach.mean(axis=-1, keepdims=True))
         nodes = jnp.concatenate([depot[..., None, :], self.embed(features)], axis=-2)
         return self.encoder(nodes, _with_depot(trip.present))
 
@@ -87,9 +89,11 @@ def tours(router: Router, trip: Trip, samples: int, key: PRNGKeyArray | None) ->
     """Tours of each trip: drawn from the policy, or with key None always its likeliest node."""
     nodes = router.encode(trip)
     prepared = router.pointer.prepare(nodes)
-    batch, steps = trip.reach.shape, trip.values.shape[-1]
+    batch, sites, vehicles = trip.depot.shape[:-1], trip.values.shape[-1], trip.reach.shape[-1]
+    steps = sites + vehicles - 1
     legs = _legs(trip)
     back = legs[..., 0]
+    ranges = jnp.concatenate([trip.reach, jnp.zeros((*batch, 1))], axis=-1)  # none is left behind the last
     spent = jnp.concatenate([jnp.zeros((*batch, 1)), trip.service], axis=-1)
     worth = jnp.concatenate([jnp.zeros((*batch, 1)), trip.values], axis=-1)
 
@@ -98,10 +102,8 @@ def tours(router: Router, trip: Trip, samples: int, key: PRNGKeyArray | None) ->
         fits = free & (there + (spent + back)[..., None, :] <= left[..., None] - _SLACK)
         return fits.at[..., 0].set(~fits[..., 1:].any(axis=-1))
 
-    def choose(
-        carry: tuple[Array, Tour, tuple[Array, Array, Array, Array]],
-    ) -> tuple[Array, Tour, tuple[Array, Array, Array, Array]]:
-        step, found, (at, left, free, can) = carry
+    def choose(carry: Carry) -> Carry:
+        step, found, (vehicle, at, left, free, can) = carry
         log_probs = router.pointer(router.queries(nodes, trip.present, at, left), prepared, can)
         if key is not None:
             log_probs = log_probs + jax.random.gumbel(jax.random.fold_in(key, step), log_probs.shape)
@@ -113,18 +115,29 @@ def tours(router: Router, trip: Trip, samples: int, key: PRNGKeyArray | None) ->
             value=found.value + _at(worth, node),
         )
         there = jnp.take_along_axis(_rows_at(legs, at), node[..., None], axis=-1)[..., 0]
-        left = left - there - _at(spent, node)
-        free = free & ~jax.nn.one_hot(node, steps + 1, dtype=bool)
-        return step + 1, found, (node, left, free, allowed(node, left, free))
+        vehicle = jnp.minimum(vehicle + (node == 0).astype(vehicle.dtype), vehicles)
+        left = jnp.where(node == 0, _at(ranges, vehicle), left - there - _at(spent, node))
+        free = free & ~jax.nn.one_hot(node, sites + 1, dtype=bool)
+        return step + 1, found, (vehicle, node, left, free, allowed(node, left, free))
 
     shape = (*batch, samples)
-    at, left = jnp.zeros(shape, int), jnp.broadcast_to(trip.reach[..., None], shape)
-    free = jnp.broadcast_to(_with_depot(trip.present).at[..., 0].set(False)[..., None, :], (*shape, steps + 1))
-    none = jnp.zeros((*shape, steps, steps + 1), bool).at[..., 0].set(True)
+    at, left = jnp.zeros(shape, int), jnp.broadcast_to(trip.reach[..., :1], shape)
+    free = jnp.broadcast_to(_with_depot(trip.present).at[..., 0].set(False)[..., None, :], (*shape, sites + 1))
+    none = jnp.zeros((*shape, steps, sites + 1), bool).at[..., 0].set(True)
     start = Tour(jnp.zeros((*shape, steps), int), jnp.zeros((*shape, steps)), none, jnp.zeros(shape))
-    begin = (jnp.int32(0), start, (at, left, free, allowed(at, left, free)))
-    _, found, _ = jax.lax.while_loop(lambda carry: (carry[0] < steps) & ~carry[2][3][..., 0].all(), choose, begin)
-    return found
+
+    def going(carry: Carry) -> Array:
+        step, _, (vehicle, *_, can) = carry
+        return (step < steps) & ~(can[..., 0] & (vehicle >= vehicles - 1)).all()
+
+    begin = (jnp.int32(0), start, (jnp.zeros(shape, int), at, left, free, allowed(at, left, free)))
+    return jax.lax.while_loop(going, choose, begin)[1]
+
+
+def vehicles_of(found: Tour) -> Int[Array, "*batch samples steps"]:
+    """Which of a trip's vehicles makes each stop."""
+    home = (found.stops == 0).astype(found.stops.dtype)
+    return jnp.cumsum(home, axis=-1) - home
 
 
 def log_probs(router: Router, trip: Trip, found: Tour) -> Float[Array, "*batch samples"]:

@@ -24,10 +24,11 @@ def show(config: "FleetConfig", runs: Mapping[int, Path]) -> None:
         "fleets": sizes,
         "": f"ranges {reach} in a square of side 1, {config.depots} depot, {config.values} values"
         + (f", service up to {config.service:g}" if config.service else ""),
-        "policy": f"{config.depth} layers of attention, width {config.width}",
+        "policy": f"{config.policy}, {config.depth} layers of attention, width {config.width}",
         "step": f"adam {config.learning_rate:g}, {config.batch_size} instances of {config.samples} samples, "
         f"{config.baseline} baseline",
-        "steps": f"{config.steps:,}: {min(config.pretrain, config.steps):,} of the router alone, then both in turn",
+        "steps": f"{config.steps:,}"
+        + (f": {config.pretrain:,} of the router alone, then both in turn" if config.policy == "bilevel" else ""),
         " ": f"evaluated every {config.eval_every:,} on {config.instances} instances, saved every "
         f"{config.checkpoint_every:,}",
     }

@@ -88,7 +88,7 @@ class FleetTrainer:
     def _compared(self, learned: Learned, family: Family, turn: Turn, seed: int) -> Learned:
         """Lets a policy take its baseline's place where it is better (one-sided paired t-test)."""
         assert learned.best is not None
-        name = "allocator" if turn.level == "upper" else "router"
+        name = "allocator" if turn.level == "upper" and learned.model.allocator is not None else "router"
         before = eqx.tree_at(lambda model: getattr(model, name), learned.model, getattr(learned.best, name))
         fleets = draw(family, random.key(seed, "fleets.compare", self.step), COMPARED)
         now, then = (np.asarray(decode(model, fleets, 1, False, None).value) for model in (learned.model, before))
@@ -164,7 +164,7 @@ def schedule_of(config: FleetConfig) -> BilevelScheduler:
 
 def model_of(config: FleetConfig, seed: int) -> FleetModel:
     """The model before training."""
-    return FleetModel(config.width, config.depth, key=random.key(seed, "fleets.model"))
+    return FleetModel(config.width, config.depth, config.policy == "single", key=random.key(seed, "fleets.model"))
 
 
 def measured(
@@ -193,7 +193,7 @@ def _step(
 ) -> tuple[Learned, dict[str, Float[Array, ""]]]:
     """One step of whoever's turn it is, on a batch that is drawn from the family."""
     data, own = jax.random.split(key)
-    if turn.level == "upper":
+    if turn.level == "upper" and learned.model.allocator is not None:
         fleets = by_angle(draw(family, data, max(1, config.batch_size // 2)))
         return allocator_step(learned, config.learning_rate, fleets, config.samples, own)
     fleets = by_angle(draw(family, data, config.batch_size))
