@@ -17,6 +17,8 @@ GAME, ROBOT = "gym/tests.stepping.scenes:game", "gym/tests.stepping.scenes:robot
 SHORT = [
     *("--warmup-steps", "10", "--checkpoint-every", "20", "--eval-every", "20", "--eval-episodes", "1"),
     *("--log-every", "10", "--replay-capacity", "30", "--stack", "2", "--horizon", "5", "--agent.embedding-dim", "4"),
+    *("--agent.encoder-width", "4", "--agent.encoder-multiplier", "0.25", "--agent.ensemble", "1"),
+    *("--agent.critic-depth", "0", "--agent.actor-depth", "0"),
 ]
 MIXED = [GAME, ROBOT, PLANE, *AGENT, *SHORT]
 
@@ -79,7 +81,7 @@ def test_a_film_shows_the_newest_frame(whole):
     stack[..., 3] = 9
     picture = _picture(None, spec, stack)
     assert picture.shape == (8 * 24, 10 * 24, 3)
-    assert (picture == 9).all()
+    assert (picture == [0, 9, 9]).all()  # the second of two planes
 
 
 def test_a_million_frames_of_an_atari_game_take_less_than_eight_gigabytes():
