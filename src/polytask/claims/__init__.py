@@ -16,4 +16,5 @@ MODULES = (
     "logit_fusion",
     "mbml",
     "rcm",
+    "mu2net",
 )
