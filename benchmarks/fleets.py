@@ -21,7 +21,8 @@ import polytask
 from polytask import random
 from polytask.fleets import Family, Fleet, check
 from polytask.fleets.heuristics import clustered, nearest
-from polytask.fleets.instance import Routes, draw, size_of, unbatched
+from polytask.fleets.instance import Routes, draw, unbatched
+from polytask.fleets.names import size_of
 from polytask.fleets.solvers import ortools, pyvrp
 
 Way = Callable[[Fleet], Routes]

@@ -6,7 +6,8 @@ import pytest
 from polytask import random
 from polytask.fleets import Family, check, make_fleet
 from polytask.fleets.heuristics import clustered, inserted, lengths, nearest
-from polytask.fleets.instance import draw, read_sites, size_of, unbatched
+from polytask.fleets.instance import draw, read_sites, unbatched
+from polytask.fleets.names import size_of
 from polytask.fleets.solvers import SOLVERS, ortools, pyvrp
 
 LINE = np.array([[0.1, 0.0], [0.2, 0.0], [0.3, 0.0], [0.9, 0.0]])

@@ -78,7 +78,8 @@ def _fleet(sites: str, vehicles: int | None, ranges: tuple[float, ...], depots: 
     import numpy as np
 
     from polytask import random
-    from polytask.fleets.instance import Family, draw, make_fleet, read_sites, size_of, unbatched
+    from polytask.fleets.instance import Family, draw, make_fleet, read_sites, unbatched
+    from polytask.fleets.names import size_of
 
     file = Path(sites)
     if not file.exists() and file.suffix:

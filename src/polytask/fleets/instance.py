@@ -2,7 +2,6 @@
 
 import csv
 import math
-import re
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -14,8 +13,6 @@ from jaxtyping import Float, PRNGKeyArray, Shaped
 Routes = tuple[tuple[int, ...], ...]
 """For each vehicle the sites that it serves, in order; it starts and ends at its depot."""
 
-_NAME = re.compile(r"u([1-9]\d*)-n([1-9]\d*)")
-PREFIX = "fleets/"
 RANGE = 2.0
 
 
@@ -48,17 +45,6 @@ class Family(NamedTuple):
     values: Literal["equal", "uniform"] = "equal"
     ranges: tuple[float, float] = (RANGE, RANGE)
     service: float = 0.0
-
-
-def size_of(name: str) -> tuple[int, int]:
-    """Vehicles and sites of a name such as fleets/u4-n80. Raises ValueError for what is no such name."""
-    match = _NAME.fullmatch(name.removeprefix(PREFIX))
-    if match is None:
-        raise ValueError(
-            f"'{name}' names no fleet: write {PREFIX}u<vehicles>-n<sites>, such as {PREFIX}u4-n80 for 4 vehicles and "
-            f"80 sites"
-        )
-    return int(match[1]), int(match[2])
 
 
 def draw(family: Family, key: PRNGKeyArray, count: int) -> Fleet:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from polytask.fleets.config import FleetConfig
-from polytask.fleets.instance import PREFIX, size_of
+from polytask.fleets.names import PREFIX, size_of
 from polytask.fleets.schema import SCHEMA, task_facts
 from polytask.training import kinds
 from polytask.training.arguments import Asked, Common, asked, parse

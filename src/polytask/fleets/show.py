@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polytask.fleets.instance import size_of
+from polytask.fleets.names import size_of
 from polytask.training.show import print_lines
 
 if TYPE_CHECKING:

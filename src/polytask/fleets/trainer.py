@@ -13,9 +13,10 @@ from scipy.stats import ttest_rel
 from polytask import random
 from polytask.fleets.bilevel import BilevelScheduler, Turn
 from polytask.fleets.config import FleetConfig
-from polytask.fleets.instance import Family, draw, size_of
+from polytask.fleets.instance import Family, draw
 from polytask.fleets.learning import Learned, allocator_step, begin, router_step
 from polytask.fleets.model import FleetModel, by_angle, decode
+from polytask.fleets.names import size_of
 from polytask.runs import checkpoint
 from polytask.runs.checkpoint import Checkpoint
 from polytask.runs.progress import TaskRow
