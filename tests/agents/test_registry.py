@@ -73,7 +73,7 @@ def test_an_unknown_kind_is_answered_with_the_nearest(toy):
     with pytest.raises(ValueError, match=r"--agent.kind: there is no agent 'tyo': did you mean 'toy'\?"):
         asked(POINT, "--agent.kind", "tyo")
     content = {**content_of("online", asked(POINT)[0], {}), "agent": {"kind": "brcc"}}
-    with pytest.raises(ValueError, match=r"there is no agent 'brcc': did you mean 'brc'\?"):
+    with pytest.raises(ValueError, match=r"there is no agent 'brcc': did you mean 'brc', 'brc-bc'\?"):
         config_of(content)
 
 

@@ -1,11 +1,12 @@
 """What each kind of training logs is what its schema names, and the other way round."""
 
 import json
+import math
 
 import pytest
 
 from polytask.decisions import DecisionConfig, train
-from polytask.runs.records import EVERY_EVALUATION, EVERY_LINE
+from polytask.runs.records import EVERY_EVALUATION, EVERY_LINE, mean_score
 from polytask.training import kinds
 from tests.decisions.small import shops
 
@@ -43,3 +44,16 @@ def test_an_evaluation_has_a_score_and_the_figure_beside_it(runs, name):
         assert set(EVERY_EVALUATION) <= set(line)
         names = [facts.name for facts in kind.task_facts(content)]
         assert list(line["task"]["score"]) == list(line["task"][kind.schema.beside]) == names
+
+
+@pytest.mark.parametrize(
+    ("scores", "mean"),
+    [({"a": 0.5, "b": [0.0, 1.0, 0.5]}, 0.5), ({"a": None, "b": [1]}, 1.0), ({"a": float("nan"), "b": 0.25}, 0.25)],
+)
+def test_a_mean_score_is_over_tasks_whose_scores_may_be_lists(scores, mean):
+    assert mean_score({"task": {"score": scores}}) == mean
+
+
+@pytest.mark.parametrize("scores", [{}, {"a": None}, {"a": []}])
+def test_without_a_score_there_is_no_mean(scores):
+    assert math.isnan(mean_score({"task": {"score": scores}}))

@@ -11,6 +11,7 @@ import pytest
 
 from polytask.agents.registry import agent_config
 from polytask.decisions import DecisionConfig
+from polytask.fleets.config import FleetConfig
 from polytask.offline.config import OfflineConfig
 from polytask.online.config import TrainConfig as OnlineConfig
 from polytask.runs import checkpoint
@@ -51,6 +52,14 @@ CONFIGS = {
         agent_config("td3-bc", width=8, depth=1, batch_size=8, learning_rate=SLOW),
         **EVERY,
     ),
+    "fleets": FleetConfig(
+        tasks=("fleets/u2-n3",),
+        **dict.fromkeys(("width", "samples", "batch_size"), 4),
+        depth=1,
+        instances=2,
+        learning_rate=SLOW,
+        **EVERY,
+    ),
     "online": OnlineConfig(
         (POINT, PLANE), agent_config("brc", **TINY, learning_rate=SLOW), warmup_steps=20, policy_average=0, **EVERY
     ),
@@ -68,6 +77,7 @@ CHANGED: dict[str, Any] = {
 }
 REFUSED = {
     ("decisions", "affinity_every"): "--affinity-every .* a decision is one task: leave it out",
+    ("fleets", "affinity_every"): "--affinity-every is not for fleets",
     ("offline", "affinity_every"): "affinity is measured while agents act: leave --affinity-every out",
 }
 

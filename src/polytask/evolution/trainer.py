@@ -160,7 +160,8 @@ class EvolutionTrainer:
                 self._figures[index, best] = _measured(problem, path_network(evolved, best, self.sizes, heads(problem)))
             figures = self._figures[index, best]
             found[name] = {"score": float(figures.score.mean()), "loss": float(figures.loss.sum())}
-        return {"task": {key: {name: one[key] for name, one in found.items()} for key in ("score", "loss")}}
+        task = {key: {name: one[key] for name, one in found.items()} for key in ("score", "loss")}
+        return {"task": task, "population": population.to_json()}
 
     def affinity(self) -> list[Mapping[str, Any]]:
         """Nothing is measured."""

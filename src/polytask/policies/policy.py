@@ -33,7 +33,7 @@ def load(run: Path | str, seed: int = 0) -> "Policy":
         RunFolder(path).read_config()  # says more clearly than a missing checkpoint that this is not a run
     found = checkpoint.find(path, replay=False)
     content = RunFolder(found.run).read_config()
-    if "specs" not in content:
+    if "agent" not in content:
         kind = kinds.kind_of(content).name
         raise RunFolderError(
             f"{found.run} was trained from data and acts in no environment; polytask.{kind}.load gives its model, "

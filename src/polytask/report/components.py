@@ -2,19 +2,19 @@
 
 from collections.abc import Mapping
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polytask.report import html, plot
 from polytask.report.material import Material
-from polytask.runs import checkpoint
-from polytask.runs.storage import StorageError
+from polytask.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 def components(material: Material) -> str:
-    """The section of runs whose checkpoints hold a population; nothing where there is none."""
+    """The section of runs that record a population; nothing where there is none."""
     parts = []
     for method in material.methods:
         for run in method.runs:
@@ -30,12 +30,10 @@ def components(material: Material) -> str:
     return html.section("components", "Components", f"<p>{about}</p>", *parts)
 
 
-def _population(path: Any) -> Mapping[str, Any] | None:
-    try:
-        found = checkpoint.latest(path, lambda text: None, replay=False)
-    except StorageError:
-        return None
-    return found.counters.get("population") if found else None
+def _population(path: Path) -> Mapping[str, Any] | None:
+    """That of the newest evaluation which has one."""
+    found = (line.get("population") for line in reversed(RunFolder(path).read_evaluations()))
+    return next((one for one in found if isinstance(one, Mapping)), None)
 
 
 def best_paths(population: Mapping[str, Any]) -> dict[str, Mapping[str, int]]:

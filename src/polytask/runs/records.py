@@ -82,7 +82,11 @@ class Schema(NamedTuple):
 
 
 def mean_score(record: Mapping[str, Any]) -> float:
-    """The mean score over the tasks that have one in a line of evaluations.jsonl; NaN where none has."""
+    """The mean score over the tasks that have one in a line of evaluations.jsonl; NaN where none has.
+
+    A task's score may be a list, of which the mean counts.
+    """
     found = record.get("task", {}).get("score", {}).values()
-    known = [float(value) for value in found if value is not None and math.isfinite(value)]
+    means = [sum(value) / len(value) if isinstance(value, list) and value else value for value in found]
+    known = [float(value) for value in means if isinstance(value, int | float) and math.isfinite(value)]
     return sum(known) / len(known) if known else math.nan
