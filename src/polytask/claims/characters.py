@@ -166,7 +166,7 @@ def _trained(model: Characters, text: Array, steps: Array, batch: int, rate: Arr
     return jax.lax.fori_loop(0, steps, step, (model, optimiser.init(cast(optax.Params, model))))[0]
 
 
-def windows(text: Int[np.ndarray, " characters"], count: int, steps: int) -> Int[np.ndarray, "count steps+1"]:
+def windows(text: Int[np.ndarray, " characters"], count: int, steps: int) -> Int[np.ndarray, "count window"]:
     """Windows spread evenly over the text."""
     starts = np.linspace(0, len(text) - steps - 1, count).astype(int)
     return text[starts[:, None] + np.arange(steps + 1)[None]]

@@ -98,8 +98,9 @@ def measured(plan: Plan, seed: int) -> dict[str, np.ndarray]:
         for name, experts in (("DLF", 1), ("DLF, two experts", 2)):
             for suffix, alpha in ((" (grid)", "grid"), ("", "exact")):
                 fused = fuse(base, tuned[:experts], jnp.stack([untuned] * experts), alpha=alpha)
-                used = 100 * (fused.alphas.argmax(-1) == 0).mean()
-                note(name + suffix, fused.logits, fused.alphas.sum(-1).mean(), used, fused.objective.mean())
+                used = 100 * float((fused.alphas.argmax(-1) == 0).mean())
+                alphas, objective = float(fused.alphas.sum(-1).mean()), float(fused.objective.mean())
+                note(name + suffix, fused.logits, alphas, used, objective)
         note("large, tuned", run_model(large[task], inputs))
     return found
 
