@@ -146,8 +146,29 @@ class BRCConfig:
         return (self.critic_combiner, self.actor_combiner) != ("none", "none")
 
 
+class PlainAgent:
+    """What the configurations share of agents that have one width, and count every task the same."""
+
+    width: int
+
+    @property
+    def critic_width(self) -> int:
+        """The networks' width, as BRCConfig names it."""
+        return self.width
+
+    @property
+    def relevance(self) -> tuple[str, ...]:
+        """Never given: every task counts the same."""
+        return ()
+
+    @property
+    def combines(self) -> bool:
+        """Never: the tasks' losses are summed."""
+        return False
+
+
 @dataclasses.dataclass(frozen=True)
-class SACConfig:
+class SACConfig(PlainAgent):
     """Hyperparameters of the baseline. Widths in units, rates per gradient step.
 
     `trunk` is that of actor and critics, a name in `polytask.networks.TRUNKS` with its options behind it. Tasks are
@@ -172,24 +193,9 @@ class SACConfig:
     def __post_init__(self) -> None:
         check(self, "agent.")
 
-    @property
-    def critic_width(self) -> int:
-        """The critics' width, as BRCConfig names it."""
-        return self.width
-
-    @property
-    def relevance(self) -> tuple[str, ...]:
-        """Never given: every task counts the same."""
-        return ()
-
-    @property
-    def combines(self) -> bool:
-        """Never: the baseline learns from the sum of the tasks' losses."""
-        return False
-
 
 @dataclasses.dataclass(frozen=True)
-class DQNConfig:
+class DQNConfig(PlainAgent):
     """Hyperparameters of the baseline for tasks that choose. Widths in units, rates per gradient step.
 
     `trunk` and `encoder` are names in `polytask.networks.TRUNKS` and `ENCODERS`. `critic_loss="cross-entropy"` is C51,
@@ -226,19 +232,4 @@ class DQNConfig:
     @property
     def film(self) -> bool:
         """Never: tasks are told apart by their heads."""
-        return False
-
-    @property
-    def critic_width(self) -> int:
-        """The network's width, as BRCConfig names it."""
-        return self.width
-
-    @property
-    def relevance(self) -> tuple[str, ...]:
-        """Never given: every task counts the same."""
-        return ()
-
-    @property
-    def combines(self) -> bool:
-        """Never: the baseline learns from the sum of the tasks' losses."""
         return False

@@ -3,12 +3,12 @@
 import dataclasses
 from typing import Literal
 
-from polytask.agents.config import BRCConfig
+from polytask.agents.config import BRCConfig, PlainAgent
 from polytask.config.fields import check, field
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FromDataConfig:
+class FromDataConfig(PlainAgent):
     """What the agents from data share. Widths in units, rates per gradient step.
 
     `trunk` is that of all networks, a name in `polytask.networks.TRUNKS`; tasks are told apart as BRC's are.
@@ -40,21 +40,6 @@ class FromDataConfig:
     def updates_per_step(self) -> int:
         """A step of training from data is one gradient step."""
         return 1
-
-    @property
-    def critic_width(self) -> int:
-        """The networks' width, as BRCConfig names it."""
-        return self.width
-
-    @property
-    def relevance(self) -> tuple[str, ...]:
-        """Never given: every task counts the same."""
-        return ()
-
-    @property
-    def combines(self) -> bool:
-        """Never: the tasks' losses are summed."""
-        return False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

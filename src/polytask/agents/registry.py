@@ -1,6 +1,6 @@
 """Which kinds of agents there are: polytask's, and those that other packages offer by entry points. Light to import."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from polytask.agents.config import BRCConfig, DQNConfig, SACConfig
@@ -38,6 +38,11 @@ AGENTS: Table[AgentKind] = Table(
     type=AgentKind,
 )
 """The kinds by name; another package's entry is NAME = "module:attribute", of an `AgentKind`."""
+
+
+def config_class(content: Mapping[str, Any]) -> type[Any]:
+    """The class of an agent's configuration, by its saved content. Raises ValueError for a kind that is not known."""
+    return AGENTS[content["kind"]].config
 
 
 def agent_config(kind: str, **values: Any) -> Any:

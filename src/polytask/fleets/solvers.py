@@ -13,8 +13,9 @@ Solver = Callable[[Fleet, float], Routes]
 
 
 def _matrix(fleet: Fleet) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Depots, then sites: lengths between all of them, and ranges, service and values, as integers.
+    """Depots, then sites: lengths between all of them, and ranges, service and prizes, as integers.
 
+    A prize is a site's value, at a scale on which one site more is worth any detour.
     Lengths and service are rounded up and ranges down, so that what fits in integers fits.
     """
     between, home = distances(fleet)
@@ -23,7 +24,9 @@ def _matrix(fleet: Fleet) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
     unit = UNITS / max(float(fleet.ranges.max()), 1e-12)
     values = np.round(fleet.values / max(float(fleet.values.max()), 1e-12) * 1_000)
     lengths, service = np.ceil(full * unit - 1e-9), np.ceil(fleet.service * unit - 1e-9)
-    return lengths.astype(int), np.floor(fleet.ranges * unit).astype(int), service.astype(int), values.astype(int)
+    lengths = lengths.astype(int)
+    prizes = np.maximum(values.astype(int), 1) * (int(lengths.max()) * 10) // 100
+    return lengths, np.floor(fleet.ranges * unit).astype(int), service.astype(int), prizes
 
 
 def ortools(fleet: Fleet, seconds: float) -> Routes:
@@ -35,7 +38,7 @@ def ortools(fleet: Fleet, seconds: float) -> Routes:
         from ortools.constraint_solver import pywrapcp, routing_enums_pb2
     except ImportError as error:
         raise ImportError("this needs OR-Tools: pip install -e '.[fleets]' in the checkout") from error
-    lengths, ranges, service, values = _matrix(fleet)
+    lengths, ranges, service, prizes = _matrix(fleet)
     vehicles = len(ranges)
     own = list(range(vehicles))
     manager = pywrapcp.RoutingIndexManager(len(lengths), vehicles, own, own)
@@ -49,9 +52,8 @@ def ortools(fleet: Fleet, seconds: float) -> Routes:
     transit = routing.RegisterTransitCallback(cost)
     routing.SetArcCostEvaluatorOfAllVehicles(transit)
     routing.AddDimensionWithVehicleCapacity(transit, 0, ranges.tolist(), True, "length")
-    large = int(lengths.max()) * 10  # one site more is worth any detour
-    for site, value in enumerate(values.tolist()):
-        routing.AddDisjunction([manager.NodeToIndex(vehicles + site)], max(1, value) * large // 100)
+    for site, prize in enumerate(prizes.tolist()):
+        routing.AddDisjunction([manager.NodeToIndex(vehicles + site)], prize)
     search = pywrapcp.DefaultRoutingSearchParameters()
     search.first_solution_strategy = routing_enums_pb2.FirstSolutionStrategy.PATH_CHEAPEST_ARC
     search.local_search_metaheuristic = routing_enums_pb2.LocalSearchMetaheuristic.GUIDED_LOCAL_SEARCH
@@ -79,14 +81,13 @@ def pyvrp(fleet: Fleet, seconds: float, start: Sequence[Sequence[int]] | None = 
         from pyvrp.stop import MaxRuntime
     except ImportError as error:
         raise ImportError("this needs PyVRP: pip install -e '.[fleets]' in the checkout") from error
-    lengths, ranges, service, values = _matrix(fleet)
+    lengths, ranges, service, prizes = _matrix(fleet)
     vehicles = len(ranges)
     places = np.round(np.concatenate([fleet.depots, fleet.sites]) * 1000)
     locations = [package.Location(float(x), float(y)) for x, y in places]
-    large = int(lengths.max()) * 10  # one site more is worth any detour
     clients = [
-        package.Client(vehicles + site, service_duration=length, prize=max(1, value) * large // 100, required=False)
-        for site, (length, value) in enumerate(zip(service.tolist(), values.tolist(), strict=True))
+        package.Client(vehicles + site, service_duration=length, prize=prize, required=False)
+        for site, (length, prize) in enumerate(zip(service.tolist(), prizes.tolist(), strict=True))
     ]
     alike: dict[tuple[float, ...], list[int]] = {}  # vehicles of one type, which the package need not tell apart
     for vehicle, reach in enumerate(ranges.tolist()):

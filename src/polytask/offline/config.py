@@ -1,21 +1,15 @@
 """The configuration of training from logged data."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from polytask.agents.config import AgentConfig
-from polytask.agents.registry import AGENTS
+from polytask.agents.registry import config_class
 from polytask.config.fields import field
 from polytask.training.config import RunConfig
 
 AgentT = TypeVar("AgentT", bound=AgentConfig)
 STRIDE = 20  # gradient steps that are one program
-
-
-def _agent_type(content: Mapping[str, Any]) -> type[Any]:
-    """The class of an agent's configuration, by its saved content. Raises ValueError for a kind that is not known."""
-    return AGENTS[content["kind"]].config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +18,7 @@ class OfflineConfig(RunConfig, Generic[AgentT]):
 
     data: tuple[str, ...]
     """Sets of logged transitions, as `polytask.datasets.names` reads them."""
-    agent: AgentT = field(choose=_agent_type)
+    agent: AgentT = field(choose=config_class)
     _: dataclasses.KW_ONLY
     steps: int = field(100_000, range="[1, inf)", resumable=True)
     """Gradient steps."""

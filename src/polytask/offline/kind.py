@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from polytask.agents.registry import AGENTS, agent_config
+from polytask.config.fields import values_of
 from polytask.datasets.names import PREFIX, is_data
 from polytask.offline.config import AgentT, OfflineConfig
 from polytask.offline.schema import SCHEMA
@@ -41,8 +42,7 @@ def parse_train(arguments: Sequence[str]) -> Asked:
     kind = value_of(arguments, "--agent.kind", "td3-bc")
     AGENTS.check(kind, "--agent.kind")
     usual = OfflineConfig((), agent_config(kind))
-    fields = {field.name: getattr(usual, field.name) for field in dataclasses.fields(usual)}
-    given = parse(Arguments[AGENTS[kind].config], arguments, Arguments(**fields))
+    given = parse(Arguments[AGENTS[kind].config], arguments, Arguments(**values_of(usual)))
     others = [name for name in given.data if not is_data(name)]
     if others:
         raise ValueError(f"{others[0]} is no {PREFIX}FILE; a run learns from logged data alone, or from none")

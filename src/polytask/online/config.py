@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Generic, Literal, TypeVar
 
 from polytask.agents.config import AgentConfig, BRCConfig
-from polytask.agents.registry import AGENTS, agent_config
+from polytask.agents.registry import agent_config, config_class
 from polytask.config.fields import field
 from polytask.tasks.options import TaskOptions
 from polytask.tasks.spec import TaskSet
@@ -18,18 +18,13 @@ FIRST_LOOK = ("metaworld/reach-v3", "metaworld/drawer-close-v3", "metaworld/wind
 AgentT = TypeVar("AgentT", bound=AgentConfig)
 
 
-def _agent_type(content: Mapping[str, Any]) -> type[Any]:
-    """The class of an agent's configuration, by its saved content. Raises ValueError for a kind that is not known."""
-    return AGENTS[content["kind"]].config
-
-
 @dataclasses.dataclass(frozen=True)
 class TrainConfig(RunConfig, Generic[AgentT]):
     """A training run of agents. All step counts are environment steps per task."""
 
     tasks: tuple[str, ...]
     """Names, as `polytask tasks` lists them."""
-    agent: AgentT = field(choose=_agent_type)
+    agent: AgentT = field(choose=config_class)
     _: dataclasses.KW_ONLY
     task: TaskOptions = field(default_factory=TaskOptions)
     seed: int = field(0, range="[0, 4294967295]", compared=False)
