@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import sys
 
 import jax
 import numpy as np
@@ -104,7 +105,10 @@ def test_onnx_acts_as_the_agent(tmp_path):
     np.testing.assert_allclose(ours, policy.agent.act(policy.state, seen, ids, None), atol=1e-5)
 
 
-def test_onnx_without_its_package_says_what_to_install(monkeypatch, tmp_path):
-    monkeypatch.setitem(__import__("sys").modules, "jax2onnx", None)
+@pytest.mark.parametrize(
+    ("write", "package"), [(writing._write_onnx, "jax2onnx"), (writing._write_stablehlo, "flatbuffers")]
+)
+def test_a_format_without_its_package_says_what_to_install(write, package, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=r"polytask\[export\]"):
-        writing._write_onnx(made(*CASES["heads"]), tmp_path)
+        write(made(*CASES["heads"]), tmp_path)

@@ -103,8 +103,16 @@ def _task(tasks: TaskSet, row: int) -> dict[str, Any]:
     return {"name": spec.name, "row": row, "parts": parts, "low": low, "high": high, "sizes": sizes}
 
 
+def _needed(form: str, package: str) -> Any:
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise ImportError(f"{form} takes {package}: pip install 'polytask[export]'") from error
+
+
 def _write_stablehlo(policy: Policy, folder: Path) -> None:
     """policy.jax_export, which `jax.export.deserialize` reads, and policy.mlirbc, portable StableHLO bytecode."""
+    _needed("StableHLO", "flatbuffers")
     limits = [f"batch <= {MOST}"] if policy.tasks.choices > 1 else []
     (batch,) = symbolic_shape("batch", constraints=limits)
     found = lowered(jax.jit(acts(policy)))(*inputs(policy.tasks, batch).values())
@@ -114,10 +122,7 @@ def _write_stablehlo(policy: Policy, folder: Path) -> None:
 
 def _write_onnx(policy: Policy, folder: Path) -> None:
     """policy.onnx, by jax2onnx."""
-    try:
-        jax2onnx = importlib.import_module("jax2onnx")
-    except ImportError as error:
-        raise ImportError("ONNX takes jax2onnx: pip install 'polytask[export]'") from error
+    jax2onnx = _needed("ONNX", "jax2onnx")
     if policy.tasks.images or policy.tasks.choices > 1:
         raise ValueError("--format onnx holds vectors and continuous actions: stablehlo and numpy hold all")
     given = inputs(policy.tasks, "batch")
