@@ -21,7 +21,7 @@ def test_several_methods_and_seeds_side_by_side(decision_runs, tmp_path):
         "The metric that taskmet learned by tenths of the true value",
         "taskmet decides best, two-stage has the smallest squared error: small points are seeds",
         "The inner residual, the norm of the predictor",
-        "Mean decision quality over the 1 task",
+        "Mean decision quality, to 1k",
         "a shop in the south",
     ):
         assert said in read

@@ -4,12 +4,13 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
 
-from polytask.report import write_report
+from polytask.report import plot, write_report
 from polytask.report.embedding import cluster_order, cosines, principal_plane
 from polytask.report.figures import metric_panel, steps_and_values
 from polytask.report.plot import apart, chart
@@ -187,7 +188,33 @@ def test_charts_keep_the_numbers_that_people_read():
     svg = chart(lambda axes: axes.text(0.5, 0.5, "0.987 of $x"), 100, 80, (20, 5, 5, 20), "title")
     assert "0.987 of $x" in svg
     assert 'aria-label="title"' in svg
-    assert "#0102" not in svg
+
+
+def test_charts_have_plain_colours_and_a_dark_one_for_each():
+    palette = (plot.INK, plot.MUTED, plot.GRID, plot.PAPER, *plot.SERIES)
+    svg = chart(
+        lambda axes: [axes.plot([0, i], color=c) for i, c in enumerate(palette)], 100, 80, (9, 5, 5, 9), "title"
+    )
+    assert "var(" not in svg
+    assert all(f'stroke="{colour}"' in svg for colour in palette)
+    style = (Path(plot.__file__).parent / "style.css").read_text()
+    dark = dict(re.findall(r'svg \[stroke="(#\w{6})"\] \{ stroke: (#\w{6}); \}', style))
+    assert list(dark) == list(palette)
+    assert dark == dict(re.findall(r'svg \[fill="(#\w{6})"\] \{ fill: (#\w{6}); \}', style))
+    assert set(dark.values()) <= set(re.findall(r"--\w+: (#\w{6});", style))
+
+
+def test_one_task_has_no_section_of_what_compares_tasks(run_folder, written, specs):
+    html = written(run_folder("a", specs.dmc(["dog-walk"]), evaluations=2))
+    assert not {"tasks", "heat", "embedding"} & set(re.findall(r'<section id="(\w+)">', html))
+    assert 'class="total"' not in html
+    assert " 1 task " not in text_of(html).partition("Training")[2]
+
+
+def test_one_task_without_a_score_shows_its_returns(run_folder, written, specs):
+    html = written(run_folder("a", specs.gym(), evaluations=2))
+    assert "Mean return of gym/Pendulum-v1, which has no score" in text_of(html)
+    assert 'aria-label="return over steps"' in html
 
 
 def test_a_wide_range_is_drawn_on_a_log_axis_with_plain_labels():

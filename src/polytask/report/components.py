@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polytask.report import html, plot
+from polytask.report.data import Run
 from polytask.report.material import Material
-from polytask.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +17,7 @@ def components(material: Material) -> str:
     parts = []
     for method in material.methods:
         for run in method.runs:
-            population = _population(run.path)
+            population = _population(run)
             if population and population["paths"]:
                 parts.append(f"<h3>{escape(method.label)}, seed {run.seed}</h3>{_graph(population)}")
     if not parts:
@@ -30,9 +29,9 @@ def components(material: Material) -> str:
     return html.section("components", "Components", f"<p>{about}</p>", *parts)
 
 
-def _population(path: Path) -> Mapping[str, Any] | None:
+def _population(run: Run) -> Mapping[str, Any] | None:
     """That of the newest evaluation which has one."""
-    found = (line.get("population") for line in reversed(RunFolder(path).read_evaluations()))
+    found = (line.get("population") for line in reversed(run.lines))
     return next((one for one in found if isinstance(one, Mapping)), None)
 
 

@@ -63,7 +63,10 @@ class Metrics:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run folder as the report reads it; what the folder lacks is empty here, and named in `notes`."""
+    """A run folder as the report reads it; what the folder lacks is empty here, and named in `notes`.
+
+    `lines` are those of evaluations.jsonl, for the sections of what only one kind records.
+    """
 
     path: Path
     config: dict[str, Any]
@@ -72,6 +75,7 @@ class Run:
     specs: tuple[TaskFacts, ...]
     evaluations: Evaluations
     metrics: Metrics
+    lines: tuple[dict[str, Any], ...]
     seconds: float
     notes: tuple[str, ...]
 
@@ -234,6 +238,7 @@ def read_run(path: Path) -> Run:
         specs=specs,
         evaluations=_evaluations(evaluated, kind.schema, specs),
         metrics=_metrics(logged, specs),
+        lines=tuple(evaluated),
         seconds=max((_number(row.get("seconds")) for row in (*evaluated[-1:], *logged[-1:])), default=math.nan),
         notes=tuple(notes),
     )

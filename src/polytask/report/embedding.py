@@ -81,8 +81,8 @@ def _charts(method: Method, material: Material) -> str:
 
 
 def embedding(material: Material) -> str:
-    """The section on task embeddings: their cosines and a map."""
-    if not any(
+    """The section on task embeddings: their cosines and a map; nothing where there is one task."""
+    if len(material.specs) == 1 or not any(
         r.evaluations.embedding is not None or r.schema.learner == "agent" for m in material.methods for r in m.runs
     ):
         return ""

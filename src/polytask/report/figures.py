@@ -60,24 +60,36 @@ def _last_point(line: Line, last: int) -> tuple[float, float] | None:
     return (float(line.steps[shown[-1]]), float(line.curve.value[shown[-1]])) if shown.size else None
 
 
-def aggregate(lines: Sequence[Line], last: int, unit: str, title: str, axis: str, wide: bool) -> str:
-    """Aggregate learning curves over steps (`axis` says of what); names at the line ends where the page is wide."""
+def aggregate(
+    lines: Sequence[Line],
+    last: int,
+    unit: str,
+    title: str,
+    axis: str,
+    wide: bool,
+    limits: tuple[float, float] | None = None,
+) -> str:
+    """Aggregate learning curves over steps (`axis` says of what); names at the line ends where the page is wide.
+
+    `limits` of the values are by default those of scores.
+    """
     width, height = (760, 330) if wide else (360, 270)
     right = 190 if wide else 40
-    limits = score_limits(*(line.curve.value for line in lines), *(line.curve.high for line in lines))
+    show = text.number if limits else text.score
+    low, high = limits or score_limits(*(line.curve.value for line in lines), *(line.curve.high for line in lines))
 
     def draw(axes) -> None:
         for line in lines:
             _draw_line(axes, line)
-        axes.set_ylim(*limits)
+        axes.set_ylim(low, high)
         _step_axis(axes, last, 6 if wide else 4)
         axes.set_xlabel(axis)
         axes.set_ylabel(unit)
         ends = [(line, end) for line in lines if (end := _last_point(line, last))]
-        gap = 15 / (height - 60) * (limits[1] - limits[0])
-        for (line, (x, y)), place in zip(ends, apart([e[1][1] for e in ends], gap, limits[0]), strict=True):
+        gap = 15 / (height - 60) * (high - low)
+        for (line, (x, y)), place in zip(ends, apart([e[1][1] for e in ends], gap, low), strict=True):
             axes.plot([x], [y], "o", color=line.style["color"], markersize=4.5, clip_on=False)
-            label = f"{text.score(y)}  {line.label}" if wide else text.score(y)
+            label = f"{show(y)}  {line.label}" if wide else show(y)
             axes.annotate(
                 label,
                 (last, place),

@@ -59,13 +59,17 @@ def _task_table(
         row = [escape(names[task.name]), schema.score(task.success), schema.score(task.score.value)]
         row += [html.score_bar(*task.score, task.published if theirs else None), _interval_cell(task, one_over, schema)]
         rows.append([*row, schema.score(task.published), text.number(task.returned)])
+    several = len(rows) > 1
     mean = schema.score(result.mean.value)
     beside = float(published.mean[point]) if theirs and published and published.mean is not None else None
     over = schema.bounds(result.mean) if result.mean.has_interval else f"<small>{_seeds(len(method.seeds))}</small>"
     bar = html.score_bar(*result.mean, beside)
-    rows.append(["Mean", mean if same else "", mean, bar, over, schema.score(beside) if beside is not None else "", ""])
+    if several:
+        rows.append(
+            ["Mean", mean if same else "", mean, bar, over, schema.score(beside) if beside is not None else "", ""]
+        )
     kept = [[cell for cell, column in zip(row, columns, strict=True) if column[2]] for row in rows]
-    return html.table([c[0] for c in columns if c[2]], kept, [c[1] for c in columns if c[2]], total=True)
+    return html.table([c[0] for c in columns if c[2]], kept, [c[1] for c in columns if c[2]], total=several)
 
 
 def _side_by_side(material: Material) -> str:

@@ -61,8 +61,10 @@ def _published_lines(references: Sequence[Published], which: str, last: int) -> 
     return lines
 
 
-def _both_widths(lines: Sequence[Line], last: int, unit: str, title: str, axis: str) -> str:
-    wide, narrow = (figures.aggregate(lines, last, unit, title, axis, wide=w) for w in (True, False))
+def _both_widths(
+    lines: Sequence[Line], last: int, unit: str, title: str, axis: str, limits: tuple[float, float] | None = None
+) -> str:
+    wide, narrow = (figures.aggregate(lines, last, unit, title, axis, w, limits) for w in (True, False))
     return f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
 
 
@@ -70,17 +72,18 @@ def _aggregate_caption(
     lines: Sequence[Line], references: Sequence[Line], name: str, tasks: int, last: int, schema: Schema
 ) -> str:
     values = lines[0].curve.value
-    if len(lines) > 1:
+    over = f" over {text.plural(tasks, 'task')}" if tasks > 1 else ""
+    if len(lines) > 1 and tasks == 1:
+        said = f"{name}, to {text.steps(last)} {schema.unit}"
+    elif len(lines) > 1:
         said = (
             f"{name} over the {text.plural(tasks, 'task')} that all methods share, to {text.steps(last)} {schema.unit}"
         )
     elif len(values) == 1:
-        said = (
-            f"{name} over {text.plural(tasks, 'task')} at the one evaluation so far is {schema.score(float(values[0]))}"
-        )
+        said = f"{name}{over} at the one evaluation so far is {schema.score(float(values[0]))}"
     else:
         verb = "rises" if values[-1] > values[0] else "goes"
-        said = f"{name} over {text.plural(tasks, 'task')} {verb} from {schema.score(float(values[0]))} to "
+        said = f"{name}{over} {verb} from {schema.score(float(values[0]))} to "
         said += f"{schema.score(float(values[-1]))} at {text.steps(last)} {schema.unit}"
     if references:
         said += "; broken lines are what was published"
@@ -113,16 +116,20 @@ def _protocol(material: Material, references: Sequence[Published]) -> str:
 
 
 def aggregate(material: Material) -> str:
-    """The section with the learning curve over all tasks."""
+    """The section with the learning curve over all tasks, or of the one that there is."""
+    alone = len(material.specs) == 1
     if not any(m.steps.size for m in material.methods):
         body = html.missing("There is no learning curve: no evaluation has been recorded yet.")
+    elif alone and not material.schema.against:
+        shown = _aggregate_charts(material) if material.shared else _returns_chart(material, material.specs[0].name)
+        body = _stills(material).get(material.specs[0].name, "") + shown
     elif not material.shared:
         body = html.missing(
             "There is no aggregate curve: no task has a score (a success rule or a score range) that all methods share."
         )
     else:
         body = _aggregate_charts(material)
-    return html.section("learning", "Learning, all tasks together", body)
+    return html.section("learning", "Learning" if alone else "Learning, all tasks together", body)
 
 
 def _aggregate_charts(material: Material) -> str:
@@ -151,6 +158,19 @@ def _aggregate_charts(material: Material) -> str:
     return "".join(parts)
 
 
+def _returns_chart(material: Material, task: str) -> str:
+    """The curve of a task that has no score: the figure beside it, on its own scale."""
+    schema = material.schema
+    lines, last = _task_lines(material, task, scored=False, references=[]), material.last_evaluation
+    name = schema.beside_name
+    chart = _both_widths(lines, last, name, f"{name} over steps", schema.axis, _own_limits(lines))
+    return html.figure(chart, f"Mean {name} of {task}, which has no score, against {schema.axis}.")
+
+
+def _stills(material: Material) -> dict[str, str]:
+    return stills([run for method in material.methods for run in method.runs])
+
+
 def _seed_mean(values: np.ndarray) -> np.ndarray:
     """(seeds, evaluations) to (evaluations,), without warnings where all seeds are missing."""
     return np.array([float(task_mean(values[:, [e]])) for e in range(values.shape[1])])
@@ -175,9 +195,9 @@ def by_task(material: Material) -> str:
     """Small multiples of every task: scores on a shared axis, then tasks that have returns only, each on its own.
 
     Beside the curves of a task with images stands what the agent sees.
-    Nothing where the one task is a decision, which the curve over all tasks shows already.
+    Nothing where there is one task, whose curve is shown already, and for decisions.
     """
-    if material.schema.against:
+    if material.schema.against or len(material.specs) == 1:
         return ""
     if not any(m.steps.size for m in material.methods):
         return html.section("tasks", "Learning, task by task", html.missing("No evaluation has been recorded yet."))
@@ -190,7 +210,7 @@ def by_task(material: Material) -> str:
         if np.isfinite(s).any()
     }
     parts = [curve_legend(material, references)]
-    seen = stills([run for method in material.methods for run in method.runs])
+    seen = _stills(material)
     for scored in (True, False):
         tasks = [s.name for s in material.specs if (s.name in has_score) == scored]
         if not tasks:
@@ -233,8 +253,8 @@ def _task_caption(material: Material, tasks: Sequence[str], scored: bool) -> str
 
 
 def heat(material: Material) -> str:
-    """The section with every task's score over time, as a heat map; nothing for decisions, as in `by_task`."""
-    if material.schema.against:
+    """The section with every task's score over time, as a heat map; nothing where there is one task (`by_task`)."""
+    if material.schema.against or len(material.specs) == 1:
         return ""
     parts = []
     for method in material.methods:

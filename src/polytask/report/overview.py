@@ -62,14 +62,14 @@ def _facts(material: Material) -> str:
         )
         if schema.against:
             facts.append(_fact(schema.beside_name, text.number(result.tasks[0].returned), "of the predictions"))
-        else:
+        elif len(method.specs) > 1:
             bounds = f", {schema.bounds(result.iqm)}" if result.iqm.has_interval else ""
             facts.append(_fact(f"IQM {word}", schema.score(result.iqm.value), f"interquartile mean{bounds}"))
     goal = first_run.config.get("steps")
     reached = max((int(r.metrics.steps[-1]) for r in method.runs if r.metrics.steps.size), default=0)
     reached = max(reached, int(method.steps[-1]) if method.steps.size else 0)
     of = f"of {text.steps(goal)} planned" if isinstance(goal, (int, float)) and goal > reached else ""
-    in_step = f"{len(method.specs)} tasks in step" if not schema.against else ""
+    in_step = f"{len(method.specs)} tasks in step" if len(method.specs) > 1 else ""
     facts.append(_fact(schema.unit, text.steps(reached), of or in_step))
     facts.append(_fact("seeds", str(len(method.seeds)), ", ".join(method.seeds)))
     mean_time = sum(seconds) / len(seconds) if seconds else None
@@ -92,7 +92,7 @@ def _verdict(material: Material) -> str:
     word = score_word([s for s, t in zip(method.specs, result.tasks, strict=True) if math.isfinite(t.score.value)])
     schema = material.schema
     whose = f" of {method.label}" if len(material.methods) > 1 else ""
-    over = f" over {text.plural(len(scored), 'task')}" if not schema.against else ""
+    over = f" over {text.plural(len(scored), 'task')}" if len(method.specs) > 1 else ""
     said = (
         f"The mean {word}{whose}{over} is {schema.score(result.mean.value)} "
         f"after {text.steps(result.step)} {schema.unit} ({_interval(result.mean, len(method.seeds), schema)})"

@@ -1,4 +1,4 @@
-"""From a drawing function to a small inline SVG that follows the page's fonts and its light or dark colours.
+"""From a drawing function to a small inline SVG that follows the page's fonts and, on a screen, its dark colours.
 
 Charts are drawn at the size at which they appear, so that their text stays readable on a phone; the page lays them
 out in a grid. Only matplotlib's object interface is used: no pyplot, no state left behind.
@@ -15,11 +15,9 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Colours that stand for the page's CSS variables; they are replaced after drawing.
-INK, MUTED, GRID, PAPER = "#010203", "#010204", "#010205", "#010206"
-_VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--paper"}
-SERIES = tuple(f"#0203{i:02x}" for i in range(1, 7))
-_VARIABLES |= {colour: f"--s{i}" for i, colour in enumerate(SERIES, start=1)}
+# The light colours of style.css, which has a dark one for each of them.
+INK, MUTED, GRID, PAPER = "#17212b", "#566372", "#e3e8ed", "#ffffff"
+SERIES = ("#0067a5", "#c24a18", "#00795f", "#9c3f83", "#8a6800", "#6e4a2a")
 
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "polytask",  # or identifiers are drawn at random
@@ -93,16 +91,22 @@ def _clean(svg: str, width: int, height: int, title: str) -> str:
     svg = re.sub(r"<style[^>]*>.*?</style>", "", svg, flags=re.S)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.S)
-    # Coordinates to a tenth of a pixel, inside tags only: the numbers that people read stand between them.
-    svg = re.sub(r"<[^>]+>", lambda tag: re.sub(r"-?\d+\.\d{2,}", lambda m: f"{float(m[0]):.1f}", tag[0]), svg)
+    # Inside tags only: what people read stands between them.
+    svg = re.sub(r"<[^>]+>", lambda tag: _clean_tag(tag[0]), svg)
     svg = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", svg)
     svg = re.sub(r"font-family: [^;\"]*;?", "", svg)
     svg = svg.replace("stroke-linejoin: round; ", "").replace("xlink:href", "href")
-    for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, f"var({variable})")
     svg = re.sub(r"\n\s*", "\n", svg)
     size = f'viewBox="0 0 {width} {height}" style="max-width:{round(1.3 * width)}px"'
     return f'<svg {size} role="img" aria-label="{escape(title)}">{svg}'
+
+
+def _clean_tag(tag: str) -> str:
+    """Coordinates to a tenth of a pixel; colours as attributes, for style sheets and all printers."""
+    tag = re.sub(r"-?\d+\.\d{2,}", lambda m: f"{float(m[0]):.1f}", tag)
+    colours = re.findall(r"(fill|stroke): (#[0-9a-f]{6});? ?", tag)
+    tag = re.sub(r"(fill|stroke): #[0-9a-f]{6};? ?", "", tag)
+    return tag.replace(" style=", "".join(f' {name}="{colour}"' for name, colour in colours) + " style=", 1)
 
 
 def apart(positions: list[float], gap: float, least: float) -> list[float]:

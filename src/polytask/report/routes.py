@@ -10,7 +10,6 @@ from jaxtyping import Float
 
 from polytask.report import html, plot
 from polytask.report.material import Material
-from polytask.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +20,7 @@ _MOST = 4  # drawings of a task
 def routes(material: Material) -> str:
     """The section of runs that record routes; nothing where there is none."""
     run = material.methods[0].runs[0]
-    found = [line for line in RunFolder(run.path).read_evaluations() if isinstance(line.get("routes"), Mapping)]
+    found = [line for line in run.lines if isinstance(line.get("routes"), Mapping)]
     if not found:
         return ""
     shown = [found[i] for i in sorted({round(i) for i in np.linspace(0, len(found) - 1, min(_MOST, len(found)))})]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
 _MARKERS = "osD^vPX*<>"
+_DARK, _LIGHT = "#101418", "#fdfdfd"  # on a heat map, whose colours are the same on a dark page
 
 
 def draw_metric(
@@ -46,7 +47,7 @@ def draw_metric(
     axes.set_xticks(places, [outputs[i] for i in places], rotation=0 if flat else 90)
     axes.grid(visible=False)
     if divide is not None:
-        axes.axvline(divide - 0.5, color="#17212b", linewidth=1)
+        axes.axvline(divide - 0.5, color=_DARK, linewidth=1)
     ticks = np.unique(np.array([-most, -most / 2, 0, most / 2, most]))
     bar = axes.figure.colorbar(image, ax=axes, ticks=ticks, fraction=0.04, pad=0.02)
     bar.set_ticklabels([f"{2.0**t:.2g}" for t in ticks])
@@ -55,7 +56,7 @@ def draw_metric(
     cell = axes.get_window_extent().width * 72 / axes.figure.dpi / logs.shape[1]
     if cell >= 27 and logs.size <= 40:
         for (row, output), log in np.ndenumerate(logs):
-            colour = "#ffffff" if abs(log) > 0.6 * most else "#17212b"
+            colour = _LIGHT if abs(log) > 0.6 * most else _DARK
             axes.text(output, row, f"{2.0**log:.2g}", ha="center", va="center", fontsize=9.5, color=colour)
 
 

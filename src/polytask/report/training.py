@@ -79,11 +79,13 @@ def _method_panels(method: Method, index: int, material: Material) -> str:
         return html.missing("Training logged no losses yet: metrics.jsonl holds none (see --log-every).")
     schema = material.schema
     found = f"{text.plural(len(charts), 'quantity').replace('quantitys', 'quantities')} against {schema.axis}"
-    caption = (
-        f"{found}: the thick line is the {schema.learner} (the mean over tasks where only tasks are logged), thin grey "
-        "lines are its tasks, the highest and lowest named at the end; a grey line that leaves the others is a task to "
-        "look at."
-    )
+    caption = f"{found}."
+    if len(method.specs) > 1:
+        caption = (
+            f"{found}: the thick line is the {schema.learner} (the mean over tasks where only tasks are logged), thin "
+            "grey lines are its tasks, the highest and lowest named at the end; a grey line that leaves the others is "
+            "a task to look at."
+        )
     lacking = html.missing(f"Not logged by this {schema.learner}: {text.listed(absent, most=9)}.") if absent else ""
     return html.figure(html.grid(charts), caption) + lacking
 
