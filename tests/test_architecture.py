@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "offline": {"agents", "datasets", "policies", "stepping", *A_KIND},
     "online": {"agents", "networks", "policies", "replay", "stepping", "transfer", *A_KIND},
     "evolution": {"networks", "problems", "supervised", *A_KIND},
-    "problems": {"plugins", "losses", "networks", "supervised", "decisions", "tasks", "random"},
+    "problems": {"machine", "plugins", "losses", "networks", "supervised", "decisions", "tasks", "random"},
     "export": {"agents", "lazy", "networks", "policies", "runs", "tasks"},
     "report": {"tasks", "evaluation", "affinity", "runs", "training"},
     "speed": {"agents", "online", "replay", "runs", "stepping", "tasks", "random"},

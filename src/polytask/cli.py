@@ -25,6 +25,7 @@ COMMANDS = {
     "solve": ("solve", "route a fleet, with a trained model or another solver"),
     "reproduce": ("reproduce", "check statements of papers by running them"),
     "tasks": ("tasks", "list the tasks and their facts"),
+    "problems": ("problems", "make the data of a problem"),
     "diff": ("diff", "compare two checkpoints bit for bit"),
     "bench": ("bench", "measure how fast this machine trains"),
 }

@@ -1,6 +1,8 @@
 """What this process may use of the machine, and how it takes memory."""
 
 import os
+import sys
+from pathlib import Path
 
 # glibc's malloc.h: the numbers of what `mallopt` sets.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
@@ -10,6 +12,18 @@ _KEPT = 2**30  # bytes: a freed block up to this size stays with the process
 def cores() -> int:
     """The cores this process may run on; macOS can only say how many there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cache_folder() -> Path | None:
+    """The user's folder for what can be made again, as the XDG base directories and macOS have it; None for a user
+    without a home."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        home = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+    except RuntimeError:
+        home = None
+    base = Path(given) if Path(given).is_absolute() else home
+    return base / "polytask" if base else None
 
 
 def keep_freed_memory() -> bool:

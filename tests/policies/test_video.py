@@ -10,7 +10,7 @@ import pytest
 from polytask.policies import video
 from polytask.policies.policy import load
 from polytask.policies.video import VideoError
-from polytask.tasks import resolve
+from polytask.tasks import opengl, resolve
 from tests.small import PLANE, POINT, command
 
 
@@ -70,7 +70,7 @@ def test_missing_packages_are_named_with_the_command(monkeypatch):
 
 def test_a_missing_gl_library_is_said_before_anything_is_run(monkeypatch):
     monkeypatch.setattr(video.importlib.util, "find_spec", lambda name: True)
-    monkeypatch.setattr(video, "_PROBE", "import os; os.abort()")
+    monkeypatch.setattr(opengl, "_PROBE", "import os; os.abort()")
     monkeypatch.delenv("MUJOCO_GL", raising=False)
     specs = resolve(["metaworld/reach-v3"]).specs
     with pytest.raises(VideoError, match="apt-get install libegl1"):
@@ -82,7 +82,7 @@ def test_a_missing_gl_library_is_said_before_anything_is_run(monkeypatch):
 
 def test_the_first_way_to_render_that_works_is_taken(monkeypatch):
     monkeypatch.setattr(video.importlib.util, "find_spec", lambda name: True)
-    monkeypatch.setattr(video, "_PROBE", "import os, sys; sys.exit(os.environ['MUJOCO_GL'] != 'osmesa')")
+    monkeypatch.setattr(opengl, "_PROBE", "import os, sys; sys.exit(os.environ['MUJOCO_GL'] != 'osmesa')")
     monkeypatch.setenv("MUJOCO_GL", "")  # so that what `prepare` sets is undone
     video.prepare(resolve(["metaworld/reach-v3"]).specs)
     assert os.environ["MUJOCO_GL"] == "osmesa"

@@ -4,7 +4,6 @@ import importlib.util
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from jaxtyping import UInt8
 
 from polytask import random
 from polytask.policies.policy import Policy
+from polytask.tasks import opengl
 from polytask.tasks.padding import stacked
 from polytask.tasks.picture import picture
 from polytask.tasks.registry import make_env
@@ -22,7 +22,6 @@ from polytask.tasks.spec import TaskSpec
 SIDE = 240  # pixels, about; large enough to see what happens, small enough for a software renderer
 FRAMES = 150  # at most; a software renderer takes about a tenth of a second for each
 FRAMES_PER_SECOND = 20
-_PROBE = "import mujoco; context = mujoco.GLContext(64, 64); context.make_current(); context.free()"
 
 
 class VideoError(RuntimeError):
@@ -43,11 +42,11 @@ def prepare(specs: tuple[TaskSpec, ...]) -> None:
             f"pip install -e '.[official]' in the checkout"
         )
     if importlib.util.find_spec("mujoco") is not None:
-        chosen = _working_gl()
+        chosen = opengl.working()
         if chosen is not None:
             os.environ["MUJOCO_GL"] = chosen
         elif any(spec.suite in needed for spec in specs):
-            raise VideoError(_no_gl())
+            raise VideoError(opengl.missing())
 
 
 def record_episode(policy: Policy, task: str, out: Path, seed: int = 0) -> tuple[float, bool]:
@@ -141,24 +140,3 @@ class _Film:
         leaves = ["-an", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(self._out)]
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", *arrives, "-i", "-", *leaves]
         return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-def _working_gl() -> str | None:
-    """The first of MuJoCo's ways to render that works; tried in another process, since a missing library may crash."""
-    own = os.environ.get("MUJOCO_GL")
-    for name in [own] if own else ["egl", "osmesa"]:
-        environment = {**os.environ, "MUJOCO_GL": name, "PYOPENGL_PLATFORM": name}
-        tried = subprocess.run([sys.executable, "-c", _PROBE], env=environment, capture_output=True, timeout=60)
-        if tried.returncode == 0:
-            return name
-    return None
-
-
-def _no_gl() -> str:
-    own = os.environ.get("MUJOCO_GL")
-    if own:
-        return f"MuJoCo cannot render with MUJOCO_GL={own}; unset it to have egl and osmesa tried"
-    return (
-        "MuJoCo cannot render here, since neither EGL nor OSMesa works. On Debian and Ubuntu: "
-        "apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri (or libosmesa6)"
-    )

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 import jax
 
-from polytask.machine import cores
+from polytask.machine import cache_folder, cores
 
 LIMIT = 2 * 2**30  # bytes; an agent's programs take about three million
 _ROOM = 256 * 2**20  # bytes that must be free: JAX would leave torn files on a full disk
@@ -65,18 +64,13 @@ def keep_compiled() -> Path | None:
 
 
 def _user_folder() -> Path | None:
-    """As the XDG base directories and macOS have it; None for a user without a home.
+    """None for a user without a home.
 
     One for each number of cores. XLA's program for the CPU depends on it, in the last bits of what it computes, which
     JAX's key for the entry does not say: a run would go on with other bits wherever the cache was filled otherwise.
     """
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    try:
-        home = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
-    except RuntimeError:
-        home = None
-    base = Path(given) if Path(given).is_absolute() else home
-    return base / "polytask" / "jax" / f"{cores()}-cores" if base else None
+    base = cache_folder()
+    return base / "jax" / f"{cores()}-cores" if base else None
 
 
 def _writable(folder: Path) -> bool:
