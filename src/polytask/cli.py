@@ -15,6 +15,7 @@ COMMANDS = {
     "train": ("train", "train on many tasks, in simulators or from data, or go on with a run"),
     "evolve": ("evolve", "evolve one population of components for several problems"),
     "resume": ("train", "go on with a run from its newest checkpoint"),
+    "sweep": ("sweep", "train every combination of some settings, several runs at a time"),
     "extend": ("extend", "add tasks to a trained run, which keeps what it has learned"),
     "evaluate": ("evaluate", "measure a trained agent in environments of its own; videos"),
     "export": ("export", "write a policy as ONNX, StableHLO or NumPy files"),

@@ -26,13 +26,30 @@ def _report(
     Others are compared; the first is the one to beat.
 
     Args:
-        runs: Run folders.
+        runs: Run folders, or the folder of one sweep.
         out: The file to write; by default report.html, in the folder of a single run, else here.
     """
     from polytask.commands.shared import conclude
+    from polytask.sweeps.config import is_sweep
 
     if not runs:
         raise ValueError("name at least one run folder")
+    if len(runs) == 1 and is_sweep(runs[0]):
+        report_sweep(runs[0], out)
+        return 0
     file = out or (runs[0] / "report.html" if len(runs) == 1 else Path("report.html"))
     conclude(runs, file)
     return 0
+
+
+def report_sweep(folder: Path, out: Path | None = None) -> None:
+    """Prints what a sweep found, and writes its report and its results as a table."""
+    from rich.console import Console
+
+    from polytask.report import sweep, write_report
+
+    found = sweep.read_sweep(folder)
+    sweep.render(found, Console())
+    results = sweep.write_results(found)
+    print(f"\nresults {results}")
+    print(f"report  {write_report(sweep.shown_runs(found), out or folder / 'report.html', found)}")

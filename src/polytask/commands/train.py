@@ -31,10 +31,16 @@ def train(arguments: list[str]) -> int:
 def resume(arguments: list[str]) -> int:
     """Parses and runs."""
     from polytask.runs.folder import CONFIG, GROUPED, RunFolder
+    from polytask.sweeps.config import is_sweep
     from polytask.training import kinds
     from polytask.training.arguments import resumed
 
     named = [Path(argument) for argument in arguments if not argument.startswith("-")]
+    sweep = next((path for path in named if is_sweep(path)), None)
+    if sweep is not None:
+        from polytask.commands.sweep import resume_sweep
+
+        return resume_sweep(sweep, arguments)
     run = next((path for path in named if (path / CONFIG).exists()), named[-1] if named else None)
     if run is None:  # --help, or nothing at all: as for the last kind in the table
         resumed(kinds.KINDS[kinds.names()[-1]].parse([]).config, arguments)

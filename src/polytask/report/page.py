@@ -16,12 +16,14 @@ from polytask.report import (
     overview,
     routes,
     routing,
+    sweep,
     system,
     training,
 )
 from polytask.report.material import gather
 
 _CONTENTS = (
+    ("sweep", "Sweep"),
     ("comparison", "Comparison"),
     ("results", "Final results"),
     ("learning", "Learning"),
@@ -40,8 +42,10 @@ _CONTENTS = (
 )
 
 
-def write_report(runs: Sequence[Path], out: Path) -> Path:
+def write_report(runs: Sequence[Path], out: Path, of: sweep.Sweep | None = None) -> Path:
     """Writes one self-contained HTML file about one or more run folders, and returns its path.
+
+    `of` is the sweep that the runs are the best of, which comes first.
 
     Runs whose configs are equal but for the seed are seeds of one method; other configs are compared, the first being
     the one to beat. Runs of one task each that differ only in the task are together one method, single-task training.
@@ -50,6 +54,7 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
     """
     material = gather(runs)
     sections = [
+        sweep.section(of) if of else "",
         final.comparison(material),
         final.results(material),
         learning.aggregate(material),

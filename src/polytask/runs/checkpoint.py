@@ -22,12 +22,12 @@ from jaxtyping import PyTree, Shaped
 
 from polytask.runs import segments as replay_segments
 from polytask.runs import storage
+from polytask.runs.folder import CHECKPOINTS, PREFIX
 from polytask.runs.segments import SegmentError, SegmentRef
 
 FORMAT = 1
 ARRAYS = "arrays.npz"
 MANIFEST = "checkpoint.json"
-PREFIX = "step_"
 AVERAGED = "averaged"  # the counter that says whether an agent's state has its policy's average beside it
 
 
@@ -52,7 +52,7 @@ class Checkpoint:
 
 def place(run: Path, step: int) -> Path:
     """Where the checkpoint of a step is, in the run folder."""
-    return run / "checkpoints" / f"{PREFIX}{step:09d}"
+    return run / CHECKPOINTS / f"{PREFIX}{step:09d}"
 
 
 def save(

@@ -16,11 +16,17 @@ EVALUATIONS = "evaluations.jsonl"
 AFFINITY = "affinity.jsonl"
 CONFIG = "config.json"
 LOCK = "lock"
+CHECKPOINTS = "checkpoints"
+PREFIX = "step_"  # of the folder of a checkpoint
 GROUPED = "groups"  # the field by which the configuration of a run that joins those of groups differs
 
 
 class RunFolderError(storage.StorageError):
     """A run folder cannot be used as asked: in use, of another configuration, not writable, or not a run."""
+
+
+class RunInUseError(RunFolderError):
+    """Another training writes into the folder."""
 
 
 class RunFolder:
@@ -42,6 +48,12 @@ class RunFolder:
     def exists(self) -> bool:
         """Whether a run has begun here."""
         return (self.path / CONFIG).exists()
+
+    @property
+    def newest_step(self) -> int:
+        """The step of the newest checkpoint, intact or not; -1 where there is none."""
+        found = (self.path / CHECKPOINTS).glob(f"{PREFIX}*")
+        return max((int(path.name.removeprefix(PREFIX)) for path in found), default=-1)
 
     def read_config(self) -> dict[str, Any]:
         """The configuration of the run; raises RunFolderError if there is none or it is not valid JSON."""
@@ -121,7 +133,7 @@ class RunFolder:
         except BlockingIOError as error:
             holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "unknown"
             os.close(descriptor)
-            raise RunFolderError(
+            raise RunInUseError(
                 f"another training (process {holder}) is writing into {self.path}; "
                 f"wait for it, stop it, or choose another folder with --run"
             ) from error
