@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "problems": {"machine", "plugins", "losses", "networks", "supervised", "decisions", "tasks", "random"},
     "export": {"agents", "lazy", "networks", "policies", "runs", "tasks"},
     "sweeps": {"config", "evaluation", "machine", "runs", "training"},
-    "report": {"tasks", "evaluation", "affinity", "runs", "sweeps", "training"},
+    "report": {"lazy", "tasks", "evaluation", "affinity", "runs", "sweeps", "training"},
     "speed": {"agents", "online", "replay", "runs", "stepping", "tasks", "random"},
     "claims": {
         *MATHEMATICS,
@@ -62,7 +62,7 @@ MAY_IMPORT = {
     },
     "cli": {"", "commands", "machine", "runs", "stepping"},
     "__main__": {"cli"},
-    "": {"agents", "lazy", "online", "policies", "tasks", "training"},  # polytask itself
+    "": {"agents", "lazy", "online", "policies", "report", "tasks", "training"},  # polytask itself
 }
 # The table of kinds and what a kind is asked for by name stand above all kinds: they import them when they are asked.
 LATE = {("supervised", "problems"), ("decisions", "problems")}

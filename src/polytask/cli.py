@@ -18,6 +18,7 @@ COMMANDS = {
     "sweep": ("sweep", "train every combination of some settings, several runs at a time"),
     "extend": ("extend", "add tasks to a trained run, which keeps what it has learned"),
     "evaluate": ("evaluate", "measure a trained agent in environments of its own; videos"),
+    "predict": ("predict", "answer for new rows of a table"),
     "export": ("export", "write a policy as ONNX, StableHLO or NumPy files"),
     "record": ("record", "write a run's transitions as data sets"),
     "report": ("report", "write report.html about one run, or comparing several"),
@@ -43,6 +44,7 @@ examples:
   polytask train metaworld/mt10          in earnest
   polytask train dmc/cheetah-run dmc/walker-walk gym/Pendulum-v1 --steps 50000
   polytask train problems/multidigits --combine pcgrad     from data
+  polytask train sales.csv --targets price,sold            from a table
   polytask evaluate runs/metaworld-mt10-brc-seed0 --video
 
 `polytask COMMAND --help` lists a command's options.

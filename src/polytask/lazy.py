@@ -1,4 +1,4 @@
-"""The public names of a package, imported when they are first used, so that importing the package costs nothing."""
+"""What is imported when it is first used: the public names of a package, and packages that only some need."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -14,3 +14,13 @@ def exports(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any
         return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
 
     return get, lambda: sorted(homes)
+
+
+def optional(package: str, extra: str) -> Any:
+    """A package that only some need. Raises ImportError, with the command that installs it."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise ImportError(
+            f"this takes {package}: pip install 'polytask[{extra}]', or -e '.[{extra}]' in the checkout", name=package
+        ) from error

@@ -16,3 +16,11 @@ def test_snippets_run(tmp_path, monkeypatch):
     names: dict = {}
     for snippet in snippets:
         exec(compile(snippet, PAGE.name, "exec"), names)
+
+
+@pytest.mark.slow
+def test_snippets_about_tables_run(tmp_path, monkeypatch):
+    pytest.importorskip("pandas")
+    monkeypatch.chdir(tmp_path)
+    (snippet,) = re.findall(r"```python\n(.*?)```", PAGE.with_name("tables.md").read_text(), flags=re.S)
+    exec(compile(snippet, "tables.md", "exec"), {})

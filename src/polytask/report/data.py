@@ -31,7 +31,7 @@ class Evaluations:
 
     `chosen` is the step of the parameters that the validation rows have chosen, where there are such rows; `metric` is
     the latest one that was learned, where one was. `routing` is the latest, by layer: how each task
-    mixes a network's parts.
+    mixes a network's parts. `also` holds the figures that the kind of training has beside these, by name.
     """
 
     steps: Int[np.ndarray, " evaluations"]
@@ -43,6 +43,7 @@ class Evaluations:
     routing: tuple[Float[np.ndarray, "tasks _ _"], ...] = ()
     chosen: int | None = None
     metric: LearnedMetric | None = None
+    also: dict[str, Float[np.ndarray, "evaluations tasks"]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _read_json(path: Path, notes: list[str]) -> dict[str, Any]:
     return {}
 
 
-def _read_lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
+def read_lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
     """The objects of a JSON-lines file, one for each step, in order; after a resume the later line of a step counts."""
     if not path.exists():
         notes.append(f"{path.name} is missing")
@@ -155,6 +156,7 @@ def _evaluations(rows: list[dict[str, Any]], schema: Schema, specs: tuple[TaskFa
     shape = (len(rows), len(specs))
     returns, success, scores = np.full((3, *shape), np.nan)
     episodes = np.zeros(shape, int)
+    also = {name: np.full(shape, np.nan) for name, _ in schema.also}
     embedding, routing = None, ()
     for e, row in enumerate(rows):
         task = _dict(row.get("task"))
@@ -162,6 +164,8 @@ def _evaluations(rows: list[dict[str, Any]], schema: Schema, specs: tuple[TaskFa
             got, won = _values(task, schema.beside, spec.name), _values(task, "success", spec.name)
             returns[e, t], success[e, t] = _mean(got), _mean(won)
             scores[e, t] = _mean(_values(task, "score", spec.name))
+            for name, values in also.items():
+                values[e, t] = _mean(_values(task, name, spec.name))
             counted = _values(task, "rows", spec.name)
             episodes[e, t] = int(counted[0]) if counted else len(won) if spec.proportion else len(got)
         vectors = _dict(row.get("embedding"))
@@ -171,7 +175,7 @@ def _evaluations(rows: list[dict[str, Any]], schema: Schema, specs: tuple[TaskFa
     steps = np.array([row["step"] for row in rows], int)
     best = rows[-1].get("best_step") if rows else None
     best = best if isinstance(best, int) else None
-    return Evaluations(steps, returns, success, scores, episodes, embedding, routing, best, _learned_metric(rows))
+    return Evaluations(steps, returns, success, scores, episodes, embedding, routing, best, _learned_metric(rows), also)
 
 
 def _routing(given: dict[str, Any], specs: tuple[TaskFacts, ...]) -> tuple[Float[np.ndarray, "tasks _ _"], ...]:
@@ -225,8 +229,8 @@ def read_run(path: Path) -> Run:
     config = _read_json(path / "config.json", notes)
     whole = upgrade_config(config)
     kind = kinds.kind_of(whole)
-    evaluated = [upgrade_evaluation(row, whole) for row in _read_lines(path / "evaluations.jsonl", notes)]
-    logged = _read_lines(path / "metrics.jsonl", notes)
+    evaluated = [upgrade_evaluation(row, whole) for row in read_lines(path / "evaluations.jsonl", notes)]
+    logged = read_lines(path / "metrics.jsonl", notes)
     specs = _specs(kind, config, evaluated)
     if not specs:
         notes.append("neither config.json nor evaluations.jsonl names a task")

@@ -40,11 +40,16 @@ def _one_method(
     table.add_column(score_word(scored) if scored else "score", justify="right")
     table.add_column(schema.beside_name, justify="right")
     table.add_column(f"95 % over {'/'.join(over)}" if over else "95 % interval", justify="right", max_width=16)
+    also = [(heading, _also(method, result.step, name)) for name, heading in schema.also]
+    also = [(heading, figures) for heading, figures in also if figures]
+    for heading, _ in also:
+        table.add_column(heading, justify="right")
     if published and point is not None:
         table.add_column(f"BRC published, {text.steps(int(published.steps[point]))}", justify="right", max_width=14)
     for task in result.tasks:
         cells = [escape(names[task.name]), schema.score(task.score.value), text.number(task.returned)]
         cells.append(_interval(task, schema))
+        cells += [schema.score(figures.get(task.name)) for _, figures in also]
         table.add_row(*cells, *([text.score(task.published)] if point is not None else []))
     if scored and len(method.specs) > 1:
         table.add_section()
@@ -54,8 +59,22 @@ def _one_method(
             if published and published.mean is not None and point is not None
             else ""
         )
-        table.add_row("mean", schema.score(result.mean.value), "", interval, *([mean] if point is not None else []))
+        empty = [""] * len(also)
+        table.add_row(
+            "mean", schema.score(result.mean.value), "", interval, *empty, *([mean] if point is not None else [])
+        )
     return table
+
+
+def _also(method: Method, step: int, name: str) -> dict[str, float]:
+    """A further figure of each task that has it at a step: its mean over the seeds."""
+    found: dict[str, list[float]] = {}
+    for run in method.runs:
+        for row in run.evaluations.also[name][run.evaluations.steps == step]:
+            for spec, value in zip(run.specs, row.tolist(), strict=True):
+                if math.isfinite(value):
+                    found.setdefault(spec.name, []).append(value)
+    return {task: sum(values) / len(values) for task, values in found.items()}
 
 
 def _several(material: Material) -> "Table":

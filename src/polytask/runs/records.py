@@ -56,6 +56,7 @@ class Schema(NamedTuple):
     - `digits`: of a score; `final`: at which point the figures of a table are.
     - `measures`: what training logs, in the order of the panels; `logged`: what it logs for other readers.
     - `rate`: the title of the panel of steps per second; `training`: that of the section on the measures.
+    - `also`: more figures of an evaluation, by task, and their headings; shown in the table at the end.
     - `against`: whether a run is one task, whose score is shown against the figure beside it.
     """
 
@@ -70,6 +71,7 @@ class Schema(NamedTuple):
     logged: tuple[str, ...] = ()
     rate: str = "Steps per second"
     training: str = "Training"
+    also: tuple[tuple[str, str], ...] = ()
     against: bool = False
 
     def score(self, value: float | None) -> str:

@@ -63,6 +63,9 @@ class SupervisedConfig:
     --relevance; or one of another package."""
     relevance: tuple[str, ...] = ()
     """With --loss task-weighted: NAME=WEIGHT of tasks that do not count 1."""
+    class_weights: Literal["equal", "balanced"] = "equal"
+    """balanced: in training and in what the validation rows choose by, a row counts as much more as its class, or its
+    yes or no, is rarer among the training rows, so that all count alike in sum. What is tested stays unweighted."""
     combine: str = "sum"
     """How task gradients become the trunk's step: sum, pcgrad, mgda, ..."""
     combine_scale: Literal["sum", "mean", "paper"] = "sum"

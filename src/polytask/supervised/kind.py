@@ -39,7 +39,7 @@ class Arguments(TrainConfig, Common):
     """Passes over the training rows, in place of steps; each is evaluated unless --eval-every is given."""
 
 
-def kind_of(resolve: "Callable[[TrainConfig], Problem]") -> Kind:
+def kind_of(resolve: "Callable[[Any], Problem]") -> Kind:
     """The kind, where `resolve` gives the problem of a configuration."""
 
     def make(config: TrainConfig, runs: Mapping[int, Path]) -> "SupervisedTrainer":
@@ -69,10 +69,10 @@ def kind_of(resolve: "Callable[[TrainConfig], Problem]") -> Kind:
     return Kind(
         name="supervised",
         config=TrainConfig,
-        facts=("specs", "data"),
+        facts=("specs", "data", "table"),
         accepts=lambda arguments: any(argument.startswith(PROBLEM_PREFIX) for argument in arguments),
         parse=_parse,
-        folder=_folder,
+        folder=folder_name,
         make=make,
         show=_show,
         tasks=tasks,
@@ -101,24 +101,30 @@ def _parse(arguments: Sequence[str]) -> Asked:
             f"Problems that end in one: {', '.join(PROBLEM_PREFIX + known for known in DECISIONS)}"
         )
     given = parse(Arguments, arguments, Arguments(**values_of(settings(name))))
+    return asked(given, TrainConfig, **steps_asked(given, arguments, _by_name))
+
+
+def steps_asked(given: Any, arguments: Sequence[str], resolve: "Callable[[Any], Problem]") -> dict[str, int]:
+    """Steps and steps between evaluations where `--epochs` was given. Raises ValueError for epochs below 1."""
     if given.epochs is None:
-        return asked(given, TrainConfig)
+        return {}
     if given.epochs < 1:
         raise ValueError(f"--epochs must be at least 1, not {given.epochs}")
     from polytask.supervised.training import steps_per_epoch
 
-    each = steps_per_epoch(_by_name(given).train.inputs.shape[0], given)
+    each = steps_per_epoch(resolve(given).train.inputs.shape[0], given)
     every = given.eval_every if value_of(arguments, "--eval-every", "") else each
-    return asked(given, TrainConfig, steps=given.epochs * each, eval_every=every)
+    return {"steps": given.epochs * each, "eval_every": every}
 
 
-def _folder(config: TrainConfig) -> str:
+def folder_name(config: TrainConfig) -> str:
     """`multidigits-pcgrad`."""
     slug = re.sub(r"[^A-Za-z0-9._]+", "-", config.problem.removeprefix(PROBLEM_PREFIX)).strip("-")
     shown = config.tasks if len(config.tasks) <= 3 else (*config.tasks[:2], f"{len(config.tasks) - 2}-more")
     combine = re.sub(r"[^A-Za-z0-9._]+", "-", config.combine).strip("-")
     loss = "-".join((config.loss, *config.relevance)).replace("=", "") if config.loss != "likelihood" else ""
-    return "-".join(part for part in (slug, "+".join(shown), loss, combine) if part)
+    weights = config.class_weights if config.class_weights != "equal" else ""
+    return "-".join(part for part in (slug, "+".join(shown), loss, weights, combine) if part)
 
 
 def _of_tasks(config: TrainConfig, tasks: tuple[str, ...]) -> TrainConfig:

@@ -139,20 +139,31 @@ class Figures(NamedTuple):
     rows: Float[Array, " tasks"]
 
 
-def evaluate(tasks: Sequence[HeadSpec], model: Callable[[Array], Array], examples: Examples) -> Figures:
-    """Losses and scores over all rows of a `Model`, or of any function from inputs to its outputs; nothing is drawn."""
-    if examples.inputs.shape[0] <= EVALUATION_ROWS:
-        outputs = model(examples.inputs)
-    else:
-        one = lambda row: model(row[None])[0]  # noqa: E731
-        outputs = jax.lax.map(one, examples.inputs, batch_size=EVALUATION_ROWS)
+def outputs_of(model: Callable[[Array], Array], inputs: Float[Array, "rows ..."]) -> Float[Array, "rows outputs"]:
+    """A model's outputs for any number of rows; nothing is drawn."""
+    if inputs.shape[0] <= EVALUATION_ROWS:
+        return model(inputs)
+    return jax.lax.map(lambda row: model(row[None])[0], inputs, batch_size=EVALUATION_ROWS)
+
+
+def evaluate(
+    tasks: Sequence[HeadSpec],
+    model: Callable[[Array], Array],
+    examples: Examples,
+    losses: Callable[[HeadGroup, Array, Array], Array] = group_losses,
+) -> Figures:
+    """Losses and scores over all rows of a `Model`, or of any function from inputs to its outputs; nothing is drawn.
+
+    `losses` gives the loss of every row, as `group_losses` does.
+    """
+    outputs = outputs_of(model, examples.inputs)
     rows = examples.present.sum(0).astype(jnp.float32)
     found = [
         (_r_squared if group.kind == "regression" else _accuracy)(given, target, there)
         for group, given, target, there in _by_group(tasks, outputs, examples)
     ]
     score = jnp.where(rows > 0, _in_task_order(tasks, found), jnp.nan)
-    return Figures(task_losses(tasks, outputs, examples), score, rows)
+    return Figures(over_present(tasks, outputs, examples, losses), score, rows)
 
 
 def _by_group(

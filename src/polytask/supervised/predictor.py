@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -18,6 +19,7 @@ from polytask.supervised.model import Model, make_model
 from polytask.supervised.problem import Problem
 from polytask.supervised.scaling import Scales, like
 from polytask.supervised.spec import HeadSpec, groups
+from polytask.supervised.tables import table as tables
 from polytask.training import kinds
 
 
@@ -45,7 +47,8 @@ def load(run: Path | str, problem: Problem | None = None) -> "Predictor":
     params, static = eqx.partition(fresh(), eqx.is_inexact_array)
     scales = {"scales": like(tasks, shape)} if config.standardise else {}
     saved, _ = checkpoint.restore(found.path, {"learner": {"best": params}, **scales}, partial=True)
-    return Predictor(tasks, eqx.combine(saved["learner"]["best"], static), shape, saved.get("scales"))
+    table = tables.from_json(content["table"]) if "table" in content else None
+    return Predictor(tasks, eqx.combine(saved["learner"]["best"], static), shape, saved.get("scales"), table=table)
 
 
 def _grown(found: Checkpoint) -> "Predictor":
@@ -61,7 +64,7 @@ class Predictor:
     `tasks` are their facts, `shape` is that of one row of inputs; `model` works in standardised units where there are
     `scales`. `outputs(inputs)` are the numbers of all heads, regressions in units of the data, side by side as
     `polytask.supervised.spec.groups` says. `earlier` are the stages that an incremental run stands on; `predict`
-    answers for their tasks too.
+    answers for their tasks too. `table` is how the columns were taken, where it was trained on those of a table.
     """
 
     def __init__(
@@ -71,31 +74,42 @@ class Predictor:
         shape: tuple[int, ...],
         scales: Scales | None = None,
         earlier: tuple["Predictor", ...] = (),
+        table: tables.Table | None = None,
     ) -> None:
         self.tasks, self.model, self.shape, self.scales, self.earlier = tasks, model, shape, scales, earlier
+        self.table = table
 
     def outputs(self, inputs: Float[Array, "rows ..."]) -> Float[Array, "rows outputs"]:
         """The numbers of all heads; regressions in units of the data."""
         return _outputs(self.model, self.scales, inputs)
 
-    def predict(self, inputs: Float[np.ndarray, "rows ..."]) -> dict[str, Float[np.ndarray, "rows ..."]]:
+    def predict(self, inputs: Any) -> Any:
         """By task: the numbers of a regression in units of the data, the probability of yes, or that of every class.
 
-        Shapes are (rows,) where a task has one output, else (rows, outputs). Raises ValueError where inputs do not fit.
+        `inputs` are numbers (rows, ...); a dictionary of shapes (rows,) where a task has one output, else (rows,
+        outputs). Of a run on a table they may be a DataFrame, and so is the answer, with the table's own values
+        (`polytask.supervised.tables.answers`). Raises ValueError where inputs do not fit.
         """
+        if hasattr(inputs, "columns"):
+            from polytask.supervised.tables.answers import answers
+
+            return answers(self, inputs)
+        return self._predict(inputs)
+
+    def _predict(self, inputs: Float[np.ndarray, "rows ..."]) -> dict[str, Float[np.ndarray, "rows ..."]]:
         given = np.asarray(inputs, np.float32)
         if given.shape[1:] != self.shape or given.ndim != len(self.shape) + 1:
             raise ValueError(f"inputs have shape {given.shape}, not (rows, {', '.join(map(str, self.shape))})")
         outputs = self.outputs(jnp.asarray(given))
         before = {name: answer for stage in self.earlier for name, answer in stage.predict(given).items()}
-        answers: dict[str, np.ndarray] = {}
+        found: dict[str, np.ndarray] = {}
         for group in groups(self.tasks):
             own = outputs[:, group.start : group.stop].reshape(len(given), len(group.tasks), group.outputs)
             if group.kind != "regression":
                 own = jax.nn.softmax(own) if group.kind == "classes" else jax.nn.sigmoid(own)
             for i, task in enumerate(group.tasks):
-                answers[self.tasks[task].name] = np.asarray(own[:, i, 0] if group.outputs == 1 else own[:, i])
-        return before | {task.name: answers[task.name] for task in self.tasks}
+                found[self.tasks[task].name] = np.asarray(own[:, i, 0] if group.outputs == 1 else own[:, i])
+        return before | {task.name: found[task.name] for task in self.tasks}
 
 
 @eqx.filter_jit

@@ -1,7 +1,7 @@
 """Problems: tasks with the rows to train, validate and test on; a row may lack the labels of some tasks."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -10,6 +10,9 @@ from jaxtyping import Array, Bool, Float, Shaped
 
 from polytask import random
 from polytask.supervised.spec import HeadGroup, HeadSpec, groups
+
+if TYPE_CHECKING:
+    from polytask.supervised.tables.table import Table
 
 Numbers = Shaped[np.ndarray, "..."] | Sequence[Any] | Array
 
@@ -47,7 +50,8 @@ class Problem(eqx.Module):
     """T tasks over one kind of input, with disjoint rows for training, validation and test.
 
     `make_trunk(key)` may give a network of one's own in place of the configured one: a callable with
-    (inputs, *, key) -> features, over a batch; `key` is None where nothing may be drawn.
+    (inputs, *, key) -> features, over a batch; `key` is None where nothing may be drawn. `table` is how the columns of
+    a table were taken, where the rows are those of one.
     """
 
     train: Examples
@@ -56,6 +60,7 @@ class Problem(eqx.Module):
     name: str = eqx.field(static=True)
     tasks: tuple[HeadSpec, ...] = eqx.field(static=True)
     make_trunk: Callable[..., Any] | None = eqx.field(static=True, default=None)
+    table: "Table | None" = eqx.field(static=True, default=None)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -76,9 +81,11 @@ class Problem(eqx.Module):
             name=self.name,
             tasks=tasks,
             make_trunk=self.make_trunk,
+            table=self.table,
         )
 
 
+@overload
 def make_problem(
     name: str,
     tasks: Sequence[HeadSpec],
@@ -87,11 +94,58 @@ def make_problem(
     test: Rows,
     make_trunk: Callable[..., Any] | None = None,
 ) -> Problem:
-    """A problem from a person's arrays.
+    """From arrays."""
+
+
+@overload
+def make_problem(
+    name: str,
+    tasks: Any,
+    *,
+    targets: Sequence[str],
+    drop: Sequence[str] = (),
+    split: str = "random",
+    kinds: Mapping[str, str] = {},
+    seed: int = 0,
+) -> Problem:
+    """From a DataFrame."""
+
+
+def make_problem(
+    name: str,
+    tasks: Any,
+    train: Rows | None = None,
+    validation: Rows | None = None,
+    test: Rows | None = None,
+    make_trunk: Callable[..., Any] | None = None,
+    **options: Any,
+) -> Problem:
+    """A problem from a person's arrays: the facts of the tasks, and rows for each part.
+
+    Or from a DataFrame of pandas or polars in the place of `tasks`, of which `targets` names the columns to predict:
+    `polytask.supervised.tables.table_problem` has the other options.
 
     Raises ValueError, naming the task and the argument, where a shape, a label or an input cannot be.
     """
-    tasks = tuple(tasks)
+    if hasattr(tasks, "columns"):
+        from polytask.supervised.tables.problem import table_problem
+
+        return table_problem(name, tasks, **options)
+    if train is None or validation is None or test is None or options:
+        raise TypeError("make_problem takes tasks and rows for train, validation and test, or a DataFrame and targets=")
+    return problem_of_rows(name, tuple(tasks), train, validation, test, make_trunk)
+
+
+def problem_of_rows(
+    name: str,
+    tasks: tuple[HeadSpec, ...],
+    train: Rows,
+    validation: Rows,
+    test: Rows,
+    make_trunk: Callable[..., Any] | None = None,
+    table: "Table | None" = None,
+) -> Problem:
+    """As `make_problem`; `table` is where the rows are from."""
     groups(tasks)  # raises for tasks that cannot be
     given = {"train": train, "validation": validation, "test": test}
     parts = {which: _examples(tasks, rows, which) for which, rows in given.items()}
@@ -102,7 +156,7 @@ def make_problem(
     untrained = [task.name for i, task in enumerate(tasks) if not bool(parts["train"].present[:, i].any())]
     if untrained:
         raise ValueError(f"no row of train has a label for {', '.join(untrained)}; leave the task out, or give labels")
-    return Problem(**parts, name=name, tasks=tasks, make_trunk=make_trunk)
+    return Problem(**parts, name=name, tasks=tasks, make_trunk=make_trunk, table=table)
 
 
 def split(

@@ -15,6 +15,7 @@ SCHEMA = Schema(
     rate="Gradient steps per second",
     training="Losses and gradients",
     digits=3,
+    also=(("f1", "F1"), ("auc", "AUC")),
     final="Scores are on the test rows, with the parameters that were best on the validation rows until then. Test "
     "losses are in units of the data; training losses are as minimised, standardised unless a run was not.",
     measures=(

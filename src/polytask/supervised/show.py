@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from polytask.supervised.config import TrainConfig
     from polytask.supervised.problem import Problem
+    from polytask.supervised.tables.table import Table as DataTable
     from polytask.supervised.testing import Tested
 
 
@@ -44,12 +45,36 @@ def show(config: "TrainConfig", problem: "Problem", runs: Mapping[int, Path]) ->
         "scales": scales if config.standardise else "as they are in the data",
         "trunk": trunk,
         **({"loss": " ".join((config.loss, *config.relevance))} if config.loss != "likelihood" else {}),
+        **({"classes": "weigh alike, by the training rows"} if config.class_weights == "balanced" else {}),
         "step": f"{config.combine}, scale {config.combine_scale}; "
         f"{optimiser.kind} {optimiser.learning_rate:g}{decay}, {batch:,} rows",
         "steps": f"{config.steps:,} ({epochs:,.0f} epochs), {evaluated}{patience}",
     }
     console.print()
     print_lines(console, lines, config, runs)
+
+
+def show_table(table: "DataTable") -> None:
+    """Prints what was made of the columns of a table, before what will be trained."""
+    from collections import Counter
+
+    from rich.console import Console
+
+    kinds = Counter(one.kind for one in table.inputs)
+    words = {"number": "numbers", "category": "categories", "date": "dates"}
+    counted = ", ".join(
+        f"{kinds[kind]} {word if kinds[kind] > 1 else kind}" for kind, word in words.items() if kinds[kind]
+    )
+    lines = [
+        *(("target", f"{target.name}: {target.kind}, {target.sentence}") for target in table.targets),
+        ("inputs", f"{counted}, as {sum(one.width for one in table.inputs)} numbers"),
+        ("split", table.split),
+        *(("note", text) for text in table.notes),
+    ]
+    console = Console(highlight=False)
+    for label, text in lines:
+        console.print(f"{label:<7} {text}", markup=False, soft_wrap=True)
+    console.print()
 
 
 def task_table(problem: "Problem") -> "Table":

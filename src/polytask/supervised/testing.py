@@ -12,6 +12,7 @@ from polytask.evaluation.statistics import Estimate, bootstrap_rows, wilson_inte
 from polytask.runs import checkpoint
 from polytask.runs.folder import GROUPED, RunFolder
 from polytask.runs.loggers import plain
+from polytask.supervised.config import TrainConfig
 from polytask.supervised.model import row_losses
 from polytask.supervised.predictor import Predictor, load
 from polytask.supervised.problem import Examples, Problem
@@ -51,9 +52,9 @@ def measure_run(run: Path | str, problem: Problem) -> Tested:
     """
     folder = RunFolder(Path(run))
     content = folder.read_config()
-    if kinds.kind_of(content).name != "supervised":
-        raise ValueError(f"{run} was not trained from rows; `polytask evaluate` measures it")
     config = kinds.config_of(content)
+    if not isinstance(config, TrainConfig):
+        raise ValueError(f"{run} was not trained from rows; `polytask evaluate` measures it")
     names = [spec["name"] for spec in content["specs"]]
     if digest(problem.only(names)) != content["data"]["sha256"]:
         raise ValueError(f"the data of {config.problem} have changed since {run} was trained on them")

@@ -18,9 +18,11 @@ from polytask.runs.checkpoint import Checkpoint
 from polytask.runs.progress import TaskRow
 from polytask.runs.provenance import fingerprint
 from polytask.runs.timing import timed
+from polytask.supervised.class_scores import class_scores
 from polytask.supervised.config import SupervisedConfig, TrainConfig
 from polytask.supervised.fitting import seed_key
 from polytask.supervised.incremental import Earlier, grown
+from polytask.supervised.model import outputs_of
 from polytask.supervised.problem import Problem
 from polytask.supervised.scaling import Scales, fit_scales, like, loss_units, scale_warnings, standardised
 from polytask.supervised.spec import HeadSpec, columns
@@ -243,7 +245,11 @@ class SupervisedTrainer:
             "train_loss": found.train.loss * self._units,
         }
         best = int(state.best_step)
-        return {"best_step": best, "task": {name: self._named(values) for name, values in figures.items()}}
+        by_task = {name: self._named(values) for name, values in figures.items()}
+        if self.config.eval_every and any(task.kind != "regression" for task in self.given.tasks):
+            outputs = np.asarray(_tested(self.problem, _learned(self.config), state.best))
+            by_task |= class_scores(self.given.tasks, outputs, self.given.test)
+        return {"best_step": best, "task": by_task}
 
     def _named(self, values: Any) -> dict[str, float]:
         return {name: float(value) for name, value in zip(self.tasks, values, strict=True)}
@@ -257,7 +263,8 @@ def data_facts(problem: Problem) -> dict[str, Any]:
         **{which: part.inputs.shape[0] for which, part in parts.items()},
         "sha256": digest(problem),
     }
-    return {"specs": [dataclasses.asdict(task) for task in problem.tasks], "data": data}
+    table = {"table": dataclasses.asdict(problem.table)} if problem.table else {}
+    return {"specs": [dataclasses.asdict(task) for task in problem.tasks], "data": data, **table}
 
 
 def digest(problem: Problem) -> str:
@@ -281,6 +288,12 @@ _norm = jax.jit(optax.tree.norm)
 @eqx.filter_jit
 def _fresh(problem: Problem, config: SupervisedConfig, key: jax.Array) -> State:
     return init(_setup(problem, config), key)
+
+
+@eqx.filter_jit
+def _tested(problem: Problem, config: SupervisedConfig, params: Any) -> jax.Array:
+    """A model's outputs for the test rows."""
+    return outputs_of(_setup(problem, config).model(params), problem.test.inputs)
 
 
 @eqx.filter_jit

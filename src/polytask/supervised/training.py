@@ -14,7 +14,7 @@ from polytask.affinity import joint_gradients, measure
 from polytask.affinity.averages import Averages
 from polytask.combine import Combined, Combiner, combined_gradient
 from polytask.supervised.config import OptimiserConfig, SupervisedConfig
-from polytask.supervised.loss import relevances, training_losses
+from polytask.supervised.loss import ClassWeights, balanced, class_weights, relevances, training_losses
 from polytask.supervised.model import Figures, Model, evaluate, make_model
 from polytask.supervised.problem import Examples, Problem
 
@@ -40,7 +40,8 @@ class Setup(NamedTuple):
     """What stays the same while it trains: the problem, what takes part in it, and how it is learned.
 
     `tasks` marks the tasks that take part, `learning_rate` is that of the first epoch; both may be traced, so that
-    subsets of tasks and learning rates can be vmapped. `static` is what of the model is not an array.
+    subsets of tasks and learning rates can be vmapped. `static` is what of the model is not an array. `weights` are
+    those of classes, where they are to count alike.
     """
 
     problem: Problem
@@ -49,6 +50,7 @@ class Setup(NamedTuple):
     tasks: Bool[Array, " tasks"]
     learning_rate: Float[Array, ""]
     static: Any
+    weights: ClassWeights | None = None
 
     def model(self, params: Model) -> Model:
         """The network with these parameters."""
@@ -95,6 +97,7 @@ def make_setup(
         jnp.ones(len(problem.tasks), bool) if tasks is None else tasks,
         jnp.float32(config.optimiser.learning_rate) if learning_rate is None else learning_rate,
         static,
+        class_weights(problem.tasks, problem.train) if config.class_weights == "balanced" else None,
     )
 
 
@@ -176,7 +179,7 @@ def batch_losses(
 
     def losses(params: Model) -> Float[Array, " tasks"]:
         outputs = setup.model(params)(batch.inputs, key=jax.random.split(key)[0])
-        return training_losses(setup.config, setup.problem.tasks, outputs, batch)
+        return training_losses(setup.config, setup.problem.tasks, outputs, batch, setup.weights)
 
     return losses, batch.present.any(0) & setup.tasks
 
@@ -268,7 +271,7 @@ def advance(setup: Setup, state: State, key: PRNGKeyArray, count: int | None = N
     problem, config = setup.problem, setup.config
     state, loss, metrics, seen = train_steps(setup, state, key, config.eval_every if count is None else count)
     model = setup.model(state.params)
-    validation = evaluate(problem.tasks, model, problem.validation)
+    validation = evaluate(problem.tasks, model, problem.validation, balanced(setup.weights))
     value = _criterion(config, validation, setup.tasks)
     better = value < state.best_value
     state = State(

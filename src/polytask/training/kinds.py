@@ -72,6 +72,7 @@ KINDS: Table[Kind] = Table(
     group="polytask.kinds",
     built_in={
         "decisions": "polytask.decisions.kind:KIND",
+        "tables": "polytask.supervised.tables.kind:KIND",
         "supervised": "polytask.supervised.kind:KIND",
         "offline": "polytask.offline.kind:KIND",
         "fleets": "polytask.fleets.kind:KIND",
