@@ -13,6 +13,7 @@ from polytask.agents import averaging, brc
 from polytask.agents.affinity import fresh_averages
 from polytask.agents.base import task_facts
 from polytask.agents.factory import make_agent
+from polytask.agents.observing import shifted
 from polytask.losses import epsilon_greedy, soft_choice
 from polytask.replay.batch import Batch
 from polytask.tasks.spaces import Box, Choices, Image, Named, Observations, Vector
@@ -344,3 +345,33 @@ def test_what_cannot_be_is_refused_with_what_to_do():
     state = cast(agent.init(jax.random.key(0)), jnp.bfloat16)
     with pytest.raises(ValueError, match="bfloat16 counts to 256 and the tasks have up to 300 choices"):
         jax.eval_shape(agent.act, state, jnp.zeros((1, 3)), jnp.zeros(1, jnp.int32), None)
+
+
+def test_shifted_images_are_pieces_of_bordered_ones_and_nothing_else_changes():
+    seen = make_batches(SEEING, [0, 1, 2, 2]).observations
+    moved = shifted(seen, 2, KEY)
+    np.testing.assert_array_equal(moved.vector, seen.vector)
+    for before, after in zip(seen.images, moved.images, strict=True):
+        for image, found in zip(np.asarray(before), np.asarray(after), strict=True):
+            height, width, _ = image.shape
+            bordered = np.pad(image, ((2, 2), (2, 2), (0, 0)), mode="edge")
+            pieces = [bordered[y : y + height, x : x + width] for y in range(5) for x in range(5)]
+            assert any((piece == found).all() for piece in pieces)
+    assert differ(seen.images, moved.images)
+    assert_same(shifted(seen, 0, KEY), seen)
+    assert_same(shifted(seen.vector, 2, KEY), seen.vector)
+
+
+def test_an_update_learns_from_shifted_images():
+    batches, states = make_batches(SEEING, [[0, 1, 2, 2]]), []
+    for config in (CONFIG, dataclasses.replace(CONFIG, image_shift=2)):
+        agent = make_agent(config, SEEING)
+        states.append(agent.update(agent.init(KEY), batches, jnp.ones(3), KEY)[0].critic)
+    assert differ(*states)
+
+
+def test_tasks_of_images_alone_have_no_numbers_to_normalise():
+    agent = make_agent(dataclasses.replace(CONFIG, normalise_observations=True), TaskSet((LOOK,)))
+    state = agent.init(KEY)
+    assert state.moments is None
+    jax.eval_shape(agent.update, state, make_batches(agent.tasks, [[0, 0]]), jnp.ones(1), KEY)

@@ -73,7 +73,7 @@ def test_a_missing_gl_library_is_said_before_anything_is_run(monkeypatch):
     monkeypatch.setattr(opengl, "_PROBE", "import os; os.abort()")
     monkeypatch.delenv("MUJOCO_GL", raising=False)
     specs = resolve(["metaworld/reach-v3"]).specs
-    with pytest.raises(VideoError, match="apt-get install libegl1"):
+    with pytest.raises(VideoError, match="apt-get install libosmesa6"):
         video.prepare(specs)
     monkeypatch.setenv("MUJOCO_GL", "osmesa")
     with pytest.raises(VideoError, match="MUJOCO_GL=osmesa; unset it"):

@@ -30,6 +30,36 @@ def test_draws_are_those_of_the_cpp_standard_library():
     assert abs(np.std(StdRandom(2).normal(0.0, 2.0, 4000)) - 2.0) < 0.1
 
 
+def test_pixels_are_what_the_camera_sees_of_the_same_task():
+    need("dm_control")
+    # In a process of its own, since the way to render is chosen when dm_control is imported.
+    script = """
+import numpy as np
+from polytask.tasks import TaskOptions, make_env, resolve
+state, pixels = resolve(["dmc/reacher-easy", "dmc-pixels/reacher-easy"], TaskOptions(frame_size=32))
+try:
+    envs = [make_env(pixels, 1, 0) for _ in range(2)]
+except RuntimeError:
+    raise SystemExit(3)
+body = make_env(state, 1, 0)
+frames = [env.reset()[0] for env in envs]
+body.reset()
+assert frames[0].shape == (32, 32, 3) and len(np.unique(frames[0])) > 50
+assert (frames[0] == frames[1]).all()
+for _ in range(10):
+    action = np.array([0.7, -0.7])
+    frame, reward, terminated, truncated, _ = envs[0].step(action)
+    assert reward == sum(body.step(action)[1] for _ in range(2))
+assert (frame != frames[0]).any() and not (terminated or truncated)
+for env in (*envs, body):
+    env.close()
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True)
+    if done.returncode == 3:
+        pytest.skip("nothing renders here")
+    assert done.returncode == 0, done.stderr
+
+
 def test_metaworld_episodes_are_seeded():
     need("metaworld")
     before = np.random.get_state()[1].copy()  # noqa: NPY002

@@ -57,7 +57,7 @@ def test_the_recipe_s_suite_is_named_listed_and_stepped(maze):
     assert resolve(["maze/small"]).horizon == 100
     assert named_sets()["maze/all"] == tasks.names
     assert [spec.name for spec in catalogue("maze/*")] == list(tasks.names)
-    assert len(catalogue(None)) == 344
+    assert len(catalogue(None)) == 395
     streams = []
     for engine in ("serial", "process"):
         stepper = make_stepper(tasks, engine, goal_seed=0)
@@ -70,7 +70,7 @@ def test_the_recipe_s_suite_is_named_listed_and_stepped(maze):
 def test_its_names_are_suggested_and_its_tasks_listed_by_the_command(maze):
     with pytest.raises(UnknownTaskError, match=r"unknown task 'maze/smal'\. Did you mean maze/small"):
         resolve(["maze/smal"])
-    with pytest.raises(UnknownTaskError, match=r"suites metaworld, dmc, gym, minatar, atari, minigrid, procgen, maze"):
+    with pytest.raises(UnknownTaskError, match=r"suites metaworld, dmc, gym, .*, maze"):
         resolve(["labyrinth/one"])
     code, out, _ = command("tasks", "maze/all")
     assert code == 0

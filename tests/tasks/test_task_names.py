@@ -86,12 +86,14 @@ def test_repeats_are_refused():
 
 def test_catalogue():
     everything = catalogue(None)
-    assert len(everything) == 50 + 51 + len(GAMES) + 104 + 81 + 50
+    assert len(everything) == 50 + 2 * 51 + len(GAMES) + 104 + 81 + 50
     assert [spec.name for spec in catalogue("reach")] == [
         "metaworld/reach-v3",
         "metaworld/reach-wall-v3",
         "dmc/reacher-easy",
         "dmc/reacher-hard",
+        "dmc-pixels/reacher-easy",
+        "dmc-pixels/reacher-hard",
     ]
     assert len(catalogue("dmc/walker-*")) == 3
     assert len(catalogue("metaworld/mt10")) == 10

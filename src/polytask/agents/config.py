@@ -64,7 +64,8 @@ class BRCConfig:
 
     Of images and choices (docs/brc.md; ours, since the paper's networks for Atari are not known): `encoder` is a name
     in `polytask.networks.ENCODERS`, with `encoder_width` features of each image and its channels times
-    `encoder_multiplier`; `film` scales and shifts the features by the task's. A task that chooses has `choice_entropy`
+    `encoder_multiplier`; `film` scales and shifts the features by the task's; images that are learned from are moved by
+    up to `image_shift` pixels a side, at random (DrQ, arXiv 2004.13649). A task that chooses has `choice_entropy`
     times the logarithm of its choices as target entropy. `choice_policy="epsilon-greedy"` changes only how training
     acts, with epsilon linear from 1 to 0.05 over `epsilon_updates` gradient steps (Mnih et al. 2015 go to 0.1).
 
@@ -112,6 +113,7 @@ class BRCConfig:
     encoder_width: int = field(256, range="[1, inf)")
     encoder_multiplier: float = field(1.0, range="(0, inf)")
     film: bool = False
+    image_shift: int = field(0, range="[0, 32]")
     choice_entropy: float = field(0.2, range="[0, 1)")
     choice_policy: Literal["soft", "epsilon-greedy"] = "soft"
     epsilon_updates: int = field(20_000, range="[1, inf)")

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from polytask.agents.config import BRCConfig, DQNConfig
 from polytask.agents.moments import Moments
@@ -65,3 +65,26 @@ def vectors_of(
 ) -> Float[Array, "*batch observation"]:
     """Their vectors alone."""
     return observations.vector if isinstance(observations, Observations) else observations
+
+
+def shifted(
+    observations: Float[Array, "batch observation"] | Observations, pixels: int, key: PRNGKeyArray
+) -> Float[Array, "batch observation"] | Observations:
+    """Each row's images moved by up to `pixels` a side, at random, their borders repeated; vectors stay.
+
+    The random shifts of DrQ (Yarats et al. 2021, arXiv 2004.13649); a row's places are drawn apart from each other.
+    """
+    if not isinstance(observations, Observations):
+        return observations
+
+    def moved(image: UInt8[Array, "height width channels"], corner: Int[Array, " 2"]) -> UInt8[Array, "h w channels"]:
+        bordered = jnp.pad(image, ((pixels, pixels), (pixels, pixels), (0, 0)), mode="edge")
+        return jax.lax.dynamic_slice(bordered, (*corner, jnp.zeros_like(corner[0])), image.shape)
+
+    keys = jax.random.split(key, len(observations.images))
+    corners = (
+        jax.random.randint(own, (image.shape[0], 2), 0, 2 * pixels + 1)
+        for own, image in zip(keys, observations.images, strict=True)
+    )
+    images = tuple(jax.vmap(moved)(image, corner) for image, corner in zip(observations.images, corners, strict=True))
+    return observations._replace(images=images)

@@ -33,7 +33,7 @@ def prepare(specs: tuple[TaskSpec, ...]) -> None:
 
     Raises VideoError naming the packages or libraries that are missing.
     """
-    needed = {"metaworld": "metaworld", "dmc": "dm_control"}
+    needed = {"metaworld": "metaworld", "dmc": "dm_control", "dmc-pixels": "dm_control"}
     modules = ["imageio_ffmpeg", *(needed[spec.suite] for spec in specs if spec.suite in needed)]
     missing = sorted({module for module in modules if importlib.util.find_spec(module) is None})
     if missing:

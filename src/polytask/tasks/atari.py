@@ -12,6 +12,8 @@ from polytask.tasks.suite import EnvPoolTask, Suite
 if TYPE_CHECKING:
     import gymnasium
 
+SKIP = 4
+"""Frames of the emulator for each action, unless told otherwise."""
 FRAMES = 108_000
 """Frames of the emulator after which an episode is truncated: half an hour of play (Mnih et al. 2015)."""
 
@@ -55,8 +57,8 @@ SCORES = {game: (float(scores[0]), float(scores[1])) for game, _, *scores in _RO
 
 def spec(task: str, options: TaskOptions) -> TaskSpec:
     """The facts of `atari/<game>`; needs no simulator. Normalised scores are 0 for random play and 1 for a human's."""
-    horizon = options.horizon or FRAMES // options.frame_skip
-    names = ("frame_skip", "sticky_actions", "life_loss")
+    skip = options.frame_skip or SKIP
+    horizon = options.horizon or FRAMES // skip
     size, channels = options.frame_size, 3 if options.colour else 1
     return TaskSpec(
         name=f"atari/{task}",
@@ -67,7 +69,11 @@ def spec(task: str, options: TaskOptions) -> TaskSpec:
         discount=options.discount_over(horizon),
         score_range=SCORES.get(task),
         engine="envpool",
-        options=tuple((name, getattr(options, name)) for name in names),
+        options=(
+            ("frame_skip", skip),
+            ("sticky_actions", options.sticky_actions),
+            ("life_loss", options.life_loss),
+        ),
     )
 
 

@@ -9,15 +9,10 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from polytask.tasks import dmc
+from polytask.tasks import dmc, opengl
 from polytask.tasks.draws import StdRandom
+from polytask.tasks.spaces import Image
 from polytask.tasks.spec import TaskSpec
-
-
-def _render_off_screen() -> None:
-    """Lets MuJoCo render without a display; a person's own MUJOCO_GL wins."""
-    if sys.platform == "linux" and not os.environ.get("DISPLAY"):
-        os.environ.setdefault("MUJOCO_GL", "egl")
 
 
 @contextlib.contextmanager
@@ -66,7 +61,7 @@ class _MetaWorldGoals(gymnasium.Wrapper):
 def metaworld_env(spec: TaskSpec, render: bool) -> gymnasium.Env:
     """Meta-World's own environment, its goal in sight, drawing the goals that EnvPool draws from the same seed."""
     if render:
-        _render_off_screen()
+        opengl.choose()
     from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 
     kind = ALL_V3_ENVIRONMENTS[spec.task]
@@ -88,7 +83,7 @@ class _Dmc(gymnasium.Env):
         task = spec.task
         # The suite draws the terrain of this one into an OpenGL context, rendered or not.
         if render or task == "quadruped-escape":
-            _render_off_screen()
+            opengl.choose()
         with _without_opengl():
             from dm_control import suite
         # LQR draws its very system from the seed, here; the episodes are drawn after a reset from the same seed.
@@ -126,3 +121,44 @@ class _Dmc(gymnasium.Env):
 def dmc_env(spec: TaskSpec, seed: int, render: bool) -> gymnasium.Env:
     """dm_control's own environment, drawing the initial states that EnvPool draws from the same seed."""
     return _Dmc(spec, seed, render)
+
+
+class _DmcPixels(_Dmc):
+    """A task of dm_control's suite as a camera sees it, each action repeated and its rewards summed.
+
+    Without shadows, reflections and multisampling, which take most of the time of a software renderer.
+    """
+
+    def __init__(self, spec: TaskSpec, seed: int) -> None:
+        super().__init__(spec, seed, render=True)
+        image = spec.observation
+        assert isinstance(image, Image)
+        self._size, self._repeat = (image.height, image.width), dict(spec.options)["frame_skip"]
+        self._camera = 2 if spec.task.startswith("quadruped") else 0  # the first one sees the quadruped from afar
+        self._env.physics.model.vis.quality.offsamples = 0
+        self.observation_space = gymnasium.spaces.Box(0, 255, (*self._size, image.channels), np.uint8)
+
+    def _frame(self) -> np.ndarray:
+        flags = {"shadow": False, "reflection": False}
+        return self._env.physics.render(*self._size, camera_id=self._camera, render_flag_overrides=flags)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        info = super().reset(seed=seed, options=options)[1]
+        return self._frame(), info
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        total, terminated, truncated, info = 0.0, False, False, {}
+        for _ in range(self._repeat):
+            _, reward, terminated, truncated, info = super().step(action)
+            total += reward
+            if terminated or truncated:
+                break
+        return self._frame(), total, terminated, truncated, info
+
+
+def dmc_pixels_env(spec: TaskSpec, seed: int) -> gymnasium.Env:
+    """dm_control's own environment as a camera sees it, with the initial states of the task with that seed.
+
+    Raises RuntimeError, saying what to install, where nothing renders.
+    """
+    return _DmcPixels(spec, seed)

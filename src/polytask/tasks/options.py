@@ -15,12 +15,12 @@ class TaskOptions:
     state) per task for the whole run. `discount` is per environment step; "by-horizon" looks a sixth of an episode
     ahead, 1 - 6 / horizon, but is at least 0.95 and at most 0.99 (TD-MPC2, arXiv 2310.16828, looks a fifth ahead).
     `stack` frames of an image, the newest and those before it, are an observation; None takes the suite's own, four for
-    Atari and one elsewhere. Tasks without images have none.
+    Atari, three for dmc-pixels and one elsewhere. Tasks without images have none.
 
-    The others are Atari's. A step repeats an action `frame_skip` times and gives the larger of the last two frames,
-    resized to `frame_size` pixels a side and grey unless `colour`; the emulator repeats the last action in
-    place of a new one with probability `sticky_actions` (Machado et al. 2018, arXiv 1709.06009). With `life_loss` an
-    episode ends with a life, in evaluations too.
+    Atari and dmc-pixels repeat an action `frame_skip` times, None being four and two, and give frames of `frame_size`
+    pixels a side. The others are Atari's: a frame is the larger of the last two, and grey unless `colour`; the emulator
+    repeats the last action in place of a new one with probability `sticky_actions` (Machado et al. 2018, arXiv
+    1709.06009). With `life_loss` an episode ends with a life, in evaluations too.
 
     A new option is a field here, which makes it a flag, and its use in the `spec` of the suites that heed it; what
     their `build` has to know of it, they put into `TaskSpec.options`, which is saved and shown with the task.
@@ -31,7 +31,7 @@ class TaskOptions:
     reward_version: Literal["v1", "v2"] = "v2"
     discount: float | Literal["by-horizon"] = field(0.99, range="[0, 1)")
     stack: int | None = field(None, range="[1, 16]")
-    frame_skip: int = field(4, range="[1, 16]")
+    frame_skip: int | None = field(None, range="[1, 16]")
     frame_size: int = field(84, range="[7, 512]")
     colour: bool = False
     sticky_actions: float = field(0.25, range="[0, 1)")

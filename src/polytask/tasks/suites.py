@@ -6,12 +6,12 @@ from polytask.plugins import Table, nearest
 from polytask.tasks.spec import TaskSpec
 from polytask.tasks.suite import ENTRY_POINTS, PROBLEM_PREFIX, Suite
 
-_NAMES = ("metaworld", "dmc", "gym", "minatar", "atari", "minigrid", "procgen")
+_NAMES = ("metaworld", "dmc", "gym", "minatar", "atari", "minigrid", "procgen", "dmc-pixels")
 
 SUITES: Table[Suite] = Table(
     what="suite",
     group=ENTRY_POINTS,
-    built_in={name: f"polytask.tasks.{name}:SUITE" for name in _NAMES},
+    built_in={name: f"polytask.tasks.{name.replace('-', '_')}:SUITE" for name in _NAMES},
     type=Suite,
     reserved=(PROBLEM_PREFIX.removesuffix("/"),),
 )

@@ -17,7 +17,7 @@ from polytask.agents.brc.state import BRCState, init, make_optimisers
 from polytask.agents.combining import combined_or_mean, make_combiners, named
 from polytask.agents.config import BRCConfig
 from polytask.agents.moments import seen
-from polytask.agents.observing import encoded, vectors_of
+from polytask.agents.observing import encoded, shifted, vectors_of
 from polytask.losses import optimiser_step
 from polytask.networks import CriticEnsemble, GaussianActor, split
 from polytask.replay.batch import Batch
@@ -174,6 +174,12 @@ def update(
 
     def one(state: BRCState, inputs: tuple[Batch, Array]) -> tuple[BRCState, dict[str, Array]]:
         batch, step_key = inputs
+        if config.image_shift:
+            here, there = jax.random.split(jax.random.fold_in(step_key, 2))
+            batch = batch._replace(
+                observations=shifted(batch.observations, config.image_shift, here),
+                next_observations=shifted(batch.next_observations, config.image_shift, there),
+            )
         noise = _noise(facts, batch, step_key)
         key_critic, key_actor = jax.random.split(jax.random.fold_in(step_key, 1))
         state, critic, batch = critic_step(config, facts, state, batch, noise[0], key_critic, scale)

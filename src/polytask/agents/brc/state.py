@@ -97,7 +97,7 @@ def init(config: BRCConfig, tasks: TaskSet, key: PRNGKeyArray) -> BRCState:
         task_entropy=jnp.zeros(count),
         critic_combiner=combiners.critic and combiners.critic.init(moving_critic, count),
         actor_combiner=combiners.actor and combiners.actor.init(moving_actor, count),
-        moments=Moments(count, observations) if config.normalise_observations else None,
+        moments=Moments(count, observations) if config.normalise_observations and observations else None,
         target_scale=jnp.zeros(count) if config.target_scale == "tracked" else None,
         updates=jnp.int32(0) if counted else None,
     )
