@@ -133,7 +133,8 @@ class _DmcPixels(_Dmc):
         super().__init__(spec, seed, render=True)
         image = spec.observation
         assert isinstance(image, Image)
-        self._size, self._repeat = (image.height, image.width), dict(spec.options)["frame_skip"]
+        self._size = (image.height, image.width)
+        self._repeat: int = next(option[1] for option in spec.options if option[0] == "frame_skip")
         self._camera = 2 if spec.task.startswith("quadruped") else 0  # the first one sees the quadruped from afar
         self._env.physics.model.vis.quality.offsamples = 0
         self.observation_space = gymnasium.spaces.Box(0, 255, (*self._size, image.channels), np.uint8)
