@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from polytask.agents.factory import make_agent as make_agent
     from polytask.online.config import TrainConfig as TrainConfig
     from polytask.policies.policy import Policy as Policy
+    from polytask.report.frame import results as results
+    from polytask.report.pictures import figures as figures
     from polytask.tasks.options import TaskOptions as TaskOptions
     from polytask.tasks.registry import resolve as resolve
     from polytask.tasks.spec import TaskSet as TaskSet
@@ -27,6 +29,8 @@ _HOME = {
     "SACConfig": "agents.config",
     "make_agent": "agents.factory",
     "Policy": "policies.policy",
+    "results": "report.frame",
+    "figures": "report.pictures",
     "load": "training.kinds",
     "TrainConfig": "online.config",
     "train": "training.start",

@@ -8,6 +8,9 @@ import pytest
 DOCS = Path(__file__).parents[2] / "docs"
 
 
+pytest.importorskip("pandas")  # polytask.results
+
+
 @pytest.mark.parametrize("page", ["report.md", "statistics.md"])
 def test_snippets_run(page, run_folder, tmp_path, monkeypatch):
     for seed in range(2):

@@ -13,11 +13,15 @@ def report(arguments: list[str]) -> int:
 
 _Runs = Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN [RUN ...]", help_behavior_hint="")]
 
+_File = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
+
 
 def _report(
     runs: _Runs,
     /,
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None,
+    out: _File = None,
+    csv: _File = None,
+    figures: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None,
 ) -> int:
     """Prints the final table, and writes a report: one file, no network needed.
 
@@ -28,6 +32,8 @@ def _report(
     Args:
         runs: Run folders, or the folder of one sweep.
         out: The file to write; by default report.html, in the folder of a single run, else here.
+        csv: Also write every number that was evaluated and logged as CSV, a number a line.
+        figures: Also write the main charts into this folder, as PNG and SVG.
     """
     from polytask.commands.shared import conclude
     from polytask.sweeps.config import is_sweep
@@ -39,6 +45,14 @@ def _report(
         return 0
     file = out or (runs[0] / "report.html" if len(runs) == 1 else Path("report.html"))
     conclude(runs, file)
+    if csv:
+        from polytask.report.frame import write_csv
+
+        print(f"csv     {write_csv(runs, csv)}")
+    if figures:
+        from polytask.report.pictures import write_figures
+
+        print(f"figures {', '.join(map(str, write_figures(runs, figures)))}")
     return 0
 
 
