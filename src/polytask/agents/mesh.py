@@ -30,6 +30,11 @@ def make_mesh(text: str) -> Mesh | None:
             f"the mesh {text} needs {needed} devices, and JAX sees {len(devices)}. To try it on one CPU, set "
             f"XLA_FLAGS=--xla_force_host_platform_device_count={needed}"
         )
+    processes = {device.process_index for device in devices}
+    if len(processes) > 1 and (needed < len(devices) or sizes["model"] > 1):
+        raise ValueError(
+            f"over {len(processes)} processes a mesh splits batches, over all devices: data={len(devices)}, not {text}"
+        )
     return Mesh(np.array(devices[:needed]).reshape(sizes["data"], sizes["model"]), ("data", "model"))
 
 

@@ -58,8 +58,10 @@ def resume(arguments: list[str]) -> int:
 
 def train_kind(kind: "Kind", config: "RunConfig", runs: Mapping[int, Path]) -> int:
     """Trains a run for each seed, showing what, and ends with the table and the report."""
+    from polytask.hosts import places
     from polytask.training.run import run as run_trainer
 
+    runs = places(config, runs)
     trainer = kind.make(config, runs)
     kind.show(trainer.config, trainer, runs)
     return _concluded(lambda: run_trainer(trainer, runs), runs)
@@ -77,6 +79,7 @@ def _train_groups(config: "RunConfig", groups: "Sequence[TaskGroup]", runs: Mapp
 def _concluded(training: Callable[[], bool], runs: Mapping[int, Path]) -> int:
     """Trains, and ends with the table and the report."""
     from polytask.commands.shared import conclude
+    from polytask.hosts import first as writes
     from polytask.training.trainer import SeedsStopped
 
     first = next(iter(runs.values()))
@@ -85,6 +88,8 @@ def _concluded(training: Callable[[], bool], runs: Mapping[int, Path]) -> int:
     try:
         if not finished(training, f"polytask resume {shlex.quote(str(first))}" if one else "the same command"):
             return INTERRUPTED
+        if not writes():
+            return 0
     except SeedsStopped:
         conclude(list(runs.values()), report)
         raise

@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+
+from polytask import hosts
 from polytask.runs import checkpoint, provenance
 from polytask.runs.affinity_log import AffinityLog, reopen
 from polytask.runs.folder import AFFINITY, RunFolder
@@ -44,6 +47,7 @@ def run(trainer: Trainer, runs: Mapping[int, Path]) -> bool:
         newest = [_newest(path, config, warnings.append) for path in paths]
         found = [point for point in checkpoint.common(paths, newest) if point]
         step = found[0].step if found else 0
+        hosts.same("the step to go on from", step)
         progress = stack.enter_context(Progress(config.steps, step))
         for text in warnings:
             progress.message(f"warning: {text}")
@@ -86,7 +90,7 @@ class _Loop:
         trainer = self.trainer
         self.stop = stack.enter_context(stop_signal(self.progress.message))
         try:
-            while not self.ended() and not self.stop():
+            while not self.ended() and not hosts.any_of(self.stop()):
                 self.looked, until = trainer.step, self.next_look()
                 if until % self.config.stride and self.saved != trainer.step:
                     self.save()  # a longer run goes on from here
@@ -98,6 +102,13 @@ class _Loop:
             again = go_on if len(self.folders) == 1 else "the same command"
             error.add_note(f"A checkpoint of the step before is saved. Once the cause is mended: {again}")
             raise
+        except jax.errors.JaxRuntimeError as error:
+            if not hosts.several():
+                raise
+            raise hosts.HostLostError(
+                f"a process of this training was lost at step {trainer.step:,}, or cannot be reached; the checkpoint "
+                f"of step {self.saved:,} is whole. Start all processes again, with the same command, to go on from it"
+            ) from error
         if self.ended():
             self.finish()
         if self.saved != trainer.step:
@@ -134,7 +145,7 @@ class _Loop:
             self.shown = now
             self.rate = (step - self.mark[1]) * self.trainer.rate_of / (now - self.mark[0])
             self.progress.update(step, self.rate)
-        return self.stop()
+        return self.stop() and not hosts.several()  # several have to agree, after the next look
 
     def look(self) -> None:
         """Logs, evaluates and saves where it is due."""

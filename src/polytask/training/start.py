@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from polytask.hosts import places
 from polytask.training import kinds
 from polytask.training.config import RunConfig
 from polytask.training.run import run as run_trainer
@@ -23,4 +24,5 @@ def train_seeds(config: RunConfig, runs: Mapping[int, Path]) -> bool:
     the order in which float32 numbers are summed. Returns and raises as `train`; also StorageError where the runs share
     no checkpoint.
     """
+    runs = places(config, runs)
     return run_trainer(kinds.kind_for(config).make(config, runs), runs)
