@@ -1,11 +1,13 @@
 """Strict JAX, shapes checked at run time in every test, and nothing compiled twice."""
 
 import fcntl
+import functools
 import gc
 import json
 import os
 import sys
 import tempfile
+import types
 from pathlib import Path
 
 # Tests compile much and compute little, so LLVM's passes cost more than they save. JAX reads this when it starts, also
@@ -23,6 +25,8 @@ os.environ["XLA_FLAGS"] = " ".join(
 import jax
 import jaxtyping
 import pytest
+from jax._src.interpreters import mlir
+from jaxtyping import _decorator
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -36,6 +40,27 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 # For the commands that tests start: they must not touch the user's cache either.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ[_shared]
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+# One context for all programs: to make and load one costs a small program a fifth of its compilation.
+mlir.make_ir_context = functools.cache(mlir.make_ir_context)
+
+
+def _jaxtyped_when_called(*function, jaxtyped=jaxtyping.jaxtyped, **options):
+    """jaxtyping's decorator, which works when a function is called first: a worker calls few of those it imports."""
+    if not function:
+        return functools.partial(_jaxtyped_when_called, **options)
+    if not isinstance(function[0], types.FunctionType):
+        return jaxtyped(*function, **options)
+    checked = functools.cache(lambda: jaxtyped(*function, **options))
+
+    @functools.wraps(*function)
+    def called(*args, **kwargs):
+        __tracebackhide__ = True
+        return checked()(*args, **kwargs)
+
+    return called
+
+
+jaxtyping.jaxtyped = _decorator.jaxtyped = _jaxtyped_when_called
 jaxtyping.install_import_hook("polytask", "beartype.beartype")
 
 
