@@ -67,8 +67,8 @@ def test_three_groups_of_celeba(published):
 @pytest.mark.parametrize("kind", ["normal", "negative", "few values"])
 @pytest.mark.parametrize("alone", [None, 0.0, -0.5])
 def test_search_equals_brute_force(kind, alone):
-    for seed in range(2):
-        matrix = random_matrix(seed, 4 if seed % 2 else 5, kind)
+    for seed, tasks in ((0, 5), (1, 4)) if (kind, alone) == ("normal", None) else ((1, 4),):
+        matrix = random_matrix(seed, tasks, kind)
         count = len(matrix)
         table = baselines.score_table(matrix, alone)
         for groups, overlap, budget in itertools.product((1, 2, 3), (True, False), (None, count + 1)):
@@ -96,8 +96,8 @@ def check(found, matrix, groups, overlap, alone, budget):
 
 
 def test_many_tasks_are_as_good_as_exact_up_to_their_gap():
-    for seed, (overlap, budget) in enumerate([(True, None), (False, None), (True, 14)]):
-        matrix = random_matrix(seed, 11)
+    for seed, (overlap, budget) in enumerate([(True, None), (False, None), (True, 12)]):
+        matrix = random_matrix(seed, 9)
         exact = best_grouping(matrix, 4, overlap=overlap, budget=budget)
         found = good_grouping(matrix, 4, overlap=overlap, budget=budget)
         check(found, matrix, 4, overlap, None, budget)
@@ -136,23 +136,25 @@ def test_order_of_the_tasks_does_not_matter():
     assert tidy([order[t] for t in g] for g in other.groups) == one.groups
 
 
-@pytest.mark.parametrize("scale", [1e-12, 1e12])
-def test_scale_does_not_matter(scale):
+def test_scale_does_not_matter():
     matrix = random_matrix(4, 8)
     for solve in (best_grouping, good_grouping):
-        assert solve(matrix * scale, 3).groups == solve(matrix, 3).groups
-        assert solve(matrix * scale, 3).score == pytest.approx(solve(matrix, 3).score * scale)
+        found = solve(matrix, 3)
+        for scale in (1e-12, 1e12):
+            scaled = solve(matrix * scale, 3)
+            assert scaled.groups == found.groups
+            assert scaled.score == pytest.approx(found.score * scale)
 
 
 def test_more_is_never_worse():
-    matrix = random_matrix(5, 8)
-    scores = [best_grouping(matrix, k).score for k in range(1, 9)]
+    matrix = random_matrix(5, 6)
+    scores = [best_grouping(matrix, k).score for k in range(1, 7)]
     assert scores == sorted(scores)
-    apart = [best_grouping(matrix, k, overlap=False).score for k in range(1, 9)]
+    apart = [best_grouping(matrix, k, overlap=False).score for k in range(1, 7)]
     assert all(a <= s + 1e-12 for a, s in zip(apart, scores, strict=True))
-    budgets = [best_grouping(matrix, 4, budget=b).score for b in range(8, 20)]
+    budgets = [best_grouping(matrix, 4, budget=b).score for b in range(6, 15)]
     assert budgets == sorted(budgets)
-    assert best_grouping(matrix, 4, budget=32).score == pytest.approx(scores[3])
+    assert best_grouping(matrix, 4, budget=24).score == pytest.approx(scores[3])
 
 
 def test_two_equal_tasks_and_all_zero():

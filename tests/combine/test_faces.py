@@ -33,14 +33,17 @@ def test_representation_gradient(name, heads_fn):
     """The sum is the plain gradient; others combine dL_i/dz, and the trunk gets the pull-back of what comes out."""
     made = make_combiner(name)
     trunk, heads = PARAMS["trunk"], PARAMS["heads"]
-    result = jax.jit(
-        lambda t, h: representation_gradient(made, trunk_fn, heads_fn, t, h, made.init(t, TASKS), key=KEY)
-    )(trunk, heads)
-    z, pull = jax.vjp(trunk_fn, trunk)
-    rows = jax.jacrev(lambda z: heads_fn((heads, z))[0])(z)
-    by_z = combine_gradients(made, rows, result.losses, made.init(z, TASKS), key=KEY).gradient
-    plain = jax.grad(lambda p: losses_fn(p)[0].sum())(PARAMS)
-    assert_close(flat(result.gradient[0]), flat(pull(by_z)), relative=1e-4)
+
+    @jax.jit
+    def both(trunk, heads):
+        result = representation_gradient(made, trunk_fn, heads_fn, trunk, heads, made.init(trunk, TASKS), key=KEY)
+        z, pull = jax.vjp(trunk_fn, trunk)
+        rows = jax.jacrev(lambda z: heads_fn((heads, z))[0])(z)
+        by_z = combine_gradients(made, rows, result.losses, made.init(z, TASKS), key=KEY).gradient
+        return result, pull(by_z), jax.grad(lambda p: losses_fn(p)[0].sum())(PARAMS)
+
+    result, pulled, plain = jax.device_get(both(trunk, heads))
+    assert_close(flat(result.gradient[0]), flat(pulled), relative=1e-4)
     assert_close(flat(result.gradient[1]), flat(plain["heads"]), relative=1e-4)
     if name == "sum":
         assert_close(flat(result.gradient[0]), flat(plain["trunk"]), relative=1e-4)
@@ -51,12 +54,14 @@ def test_optax_processes_task_gradients():
     optimiser = aggregating.process(optax.identity(), as_optax(made, 2, KEY), optax.sgd(0.5))
     params = {"w": jnp.zeros(3)}
     gradients = {"w": jnp.array([[1.0, 0.0, 1.0], [-1.0, 1.0, 0.0]])}
-    state = optimiser.init(params)
+    state = jax.jit(optimiser.init)(params)
+    update = jax.jit(optimiser.update)
+    combined = jax.jit(
+        lambda step: combine_gradients(made, gradients, jnp.ones(2), (), key=jax.random.fold_in(KEY, step)).gradient
+    )
     for step in range(2):
-        updates, state = jax.jit(optimiser.update)(gradients, state, params)
-        key = jax.random.fold_in(KEY, step)
-        expected = combine_gradients(made, gradients, jnp.ones(2), (), key=key).gradient["w"]
-        assert_close(updates["w"], -0.5 * np.asarray(expected))
+        updates, state = update(gradients, state, params)
+        assert_close(updates["w"], -0.5 * np.asarray(combined(step)["w"]))
 
 
 def test_optax_needs_the_losses_where_the_method_does():
@@ -64,7 +69,7 @@ def test_optax_needs_the_losses_where_the_method_does():
     state = face.init(jnp.zeros(3))
     with pytest.raises(ValueError, match="give update its losses"):
         face.update(jnp.ones((2, 3)), state)
-    combined, _ = face.update(jnp.ones((2, 3)), state, losses=jnp.array([1.0, 2.0]))
+    combined, _ = jax.jit(face.update)(jnp.ones((2, 3)), state, losses=jnp.array([1.0, 2.0]))
     assert_close(combined, 2 * np.ones(3))
     with pytest.raises(ValueError, match="use combined_gradient"):
         as_optax(make_combiner("it_mtl"), 2, KEY)

@@ -29,7 +29,7 @@ def assert_holds(replay: Replay, model: Model) -> None:
 
 
 @pytest.mark.parametrize("capacity", [2, 3, 7, 20, 60, 1000])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_holds_what_a_list_would(capacity, seed):
     replay, model = make(capacity), Model(TASKS, capacity)
     steps = 60 if capacity == 1000 else 150
@@ -41,7 +41,7 @@ def test_holds_what_a_list_would(capacity, seed):
     assert_holds(replay, model)
 
 
-@pytest.mark.parametrize("seed", range(100, 120))
+@pytest.mark.parametrize("seed", range(100, 109))
 def test_counts_are_right_after_every_step(seed):
     capacity = 2 + seed % 9
     replay, model = make(capacity), Model(TASKS, capacity)
@@ -73,7 +73,7 @@ def test_termination_and_truncation_are_told_apart():
 
 
 @pytest.mark.parametrize("capacity", [5, 23, 400])
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_segments_bring_everything_back(capacity, seed):
     """Segments of random lengths (empty ones, and some longer than the ring), then both go on alike."""
     original, segments, rng = make(capacity), [], np.random.default_rng(seed)
