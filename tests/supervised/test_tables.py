@@ -236,3 +236,11 @@ def test_a_table_is_trained_on_and_answers_for_new_rows(tmp_path):
     np.testing.assert_allclose(found[["style_hut", "style_loft", "style_villa"]].sum(axis=1), 1, rtol=1e-5)
     assert "the table lacks area" in command("predict", str(run), str(out))[2]
     assert command("resume", str(run), "--steps", "50")[0] == 0
+
+
+def test_a_class_without_a_training_row_is_named_and_one_name_needs_no_list():
+    frame = sales().assign(part=np.where(np.arange(ROWS) < 40, "train", "test"), style="hut")
+    frame.loc[[0, 45], "style"] = ["loft", "villa"]
+    alone = make_problem("sales", frame[["area", "style", "part"]], targets="style", split="part")
+    assert [target.name for target in alone.table.targets] == ["style"]
+    assert "style: no training row is villa, so it is never the answer" in alone.table.notes

@@ -9,14 +9,14 @@ from polytask.supervised.tables.columns import fit_inputs
 from polytask.supervised.tables.parts import known_column, make_parts
 from polytask.supervised.tables.reading import Frame, normal
 from polytask.supervised.tables.table import Table
-from polytask.supervised.tables.targets import labels, make_targets
+from polytask.supervised.tables.targets import Target, labels, make_targets
 
 
 def table_problem(
     name: str,
     frame: Frame,
-    targets: Sequence[str],
-    drop: Sequence[str] = (),
+    targets: Sequence[str] | str,
+    drop: Sequence[str] | str = (),
     split: str = "random",
     kinds: Mapping[str, str] | None = None,
     seed: int = 0,
@@ -32,6 +32,7 @@ def table_problem(
     input is left; and where a part has no rows.
     """
     frame = normal(frame)
+    targets, drop = ((one,) if isinstance(one, str) else tuple(one) for one in (targets, drop))
     if not targets:
         raise ValueError(
             f"name the columns to predict, such as --targets {frame.columns[-1]}; the table has columns "
@@ -55,8 +56,9 @@ def table_problem(
     inputs, said = fit_inputs(frame, parts.train, names, parts.column if parts.timed else "")
     if not inputs:
         raise ValueError("no column is left to predict from: " + ("; ".join(said) or "all are targets or dropped"))
-    table = Table(inputs, found, tuple(drop), parts.sentence, (*notes, *said))
     columns = {target.name: labels(target, frame[target.name]) for target in found}
+    said = (*said, *_unseen(found, columns, parts.train))
+    table = Table(inputs, found, drop, parts.sentence, (*notes, *said))
     encoded = table.encode(frame)
 
     def rows(part: np.ndarray) -> Rows:
@@ -64,3 +66,13 @@ def table_problem(
 
     held = (rows(parts.train), rows(parts.validation), rows(parts.test))
     return problem_of_rows(name, tuple(target.spec for target in found), *held, table=table)
+
+
+def _unseen(targets: Sequence[Target], columns: Mapping[str, np.ndarray], train: np.ndarray) -> list[str]:
+    """A sentence for each class that no training row has."""
+    return [
+        f"{target.name}: no training row is {label}, so it is never the answer"
+        for target in targets
+        for number, label in enumerate(target.classes)
+        if not (columns[target.name][train] == number).any()
+    ]

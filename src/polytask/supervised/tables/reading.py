@@ -18,7 +18,7 @@ _MISSING = ("?",)  # beside what pandas takes for missing: an empty cell, NA, Na
 
 def is_table(name: str) -> bool:
     """Whether a name is that of a file of a table."""
-    return not name.startswith("-") and name.lower().endswith(SUFFIXES)
+    return not name.startswith(("-", "data:")) and name.lower().endswith(SUFFIXES)
 
 
 def pandas() -> Any:

@@ -14,7 +14,6 @@ from polytask.supervised.tables.reading import Column, Frame, pandas
 
 CLASSES = 100  # more different texts than that are free text, unless a person says that they are classes
 _FEW = 10  # whole numbers of which so many differ at most are classes
-_YES = ("yes", "true", "y", "t", "1", "positive", "pos")
 
 Label = str | int | float | bool
 
@@ -23,8 +22,8 @@ Label = str | int | float | bool
 class Target:
     """A column to predict.
 
-    - `classes`: of binary, what no and what yes stand as in the table; of classes, each class, in the order of its
-      number; as they were read: texts, whole numbers, numbers or booleans.
+    - `classes`: of binary, no and yes as they stand in the table, yes being the larger number or the later in the
+      alphabet; of classes, each class, in the order of its number. Texts, whole numbers, numbers or booleans.
     """
 
     name: str
@@ -90,7 +89,7 @@ def _target(column: Column, asked: str) -> Target:
         if len(values) != 2:
             shown = ", ".join(map(str, values[:5]))
             raise ValueError(f"target '{name}' has {len(values):,} different values ({shown}, ...); binary has two")
-        return Target(name, "binary", tuple(sorted(values, key=_is_yes)))
+        return Target(name, "binary", tuple(values))
     return Target(name, "classes", tuple(values))
 
 
@@ -114,7 +113,7 @@ def _guess(column: Column, values: Sequence[Label]) -> Kind:
 def _values(known: Column) -> list[Label]:
     """The different values in their order, as Python has them."""
     if not is_number(known):
-        return sorted(texts(known).unique().tolist())
+        return sorted(texts(known).unique().tolist(), key=lambda text: (text.lower(), text))
     if pandas().api.types.is_bool_dtype(known):
         return sorted(map(bool, known.unique()))
     found = np.unique(numbers(known))
@@ -123,7 +122,3 @@ def _values(known: Column) -> list[Label]:
 
 def _text(label: Label) -> str:
     return str(int(label)) if isinstance(label, float) and label == round(label) else str(label)
-
-
-def _is_yes(label: Label) -> bool:
-    return str(label).strip().lower() in _YES
