@@ -149,11 +149,15 @@ def test_the_snippets_of_the_page_run(monkeypatch, tmp_path):
     )
     monkeypatch.chdir(tmp_path)
     trained_with = []
-    monkeypatch.setattr("polytask.training.start.train", lambda config, run: trained_with.append((config, run)))
+
+    def train(config, run, on_evaluation=None):
+        trained_with.append((config, run))
+
+    monkeypatch.setattr("polytask.training.start.train", train)
     page = (Path(__file__).parents[2] / "docs" / "python.md").read_text()
     names = {}
     for snippet in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(snippet, names)
     assert names["action"].shape == names["drawn"].shape == (4,)
     assert names["actions"].shape == (16, 4)
-    assert trained_with == [(names["config"], "runs/two-tasks")]
+    assert trained_with == [(names["config"], "runs/two-tasks")] * 2

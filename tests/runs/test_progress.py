@@ -2,6 +2,8 @@
 
 import io
 import re
+import sys
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -119,3 +121,24 @@ def test_names_are_short_as_far_as_they_stay_distinct() -> None:
     assert short_names(["metaworld/reach-v3", "dmc/cheetah-run"]) == ["reach", "cheetah-run"]
     assert short_names(["gym/A-v0", "gym/A-v1"]) == ["A-v0", "A-v1"]
     assert short_names(["dmc/reach-v0", "gym/reach-v0"]) == ["dmc/reach-v0", "gym/reach-v0"]
+
+
+def test_a_notebook_has_one_output_that_is_drawn_again(monkeypatch):
+    drawn = []
+    handle = SimpleNamespace(update=lambda html: drawn.append(("again", html)))
+
+    def display(html, display_id=False):
+        drawn.append(("new", html))
+        return handle
+
+    fake = SimpleNamespace(display=display, HTML=lambda text: text)
+    monkeypatch.setitem(sys.modules, "IPython.display", fake)
+    clock, out = Clock(), io.StringIO()
+    with Progress(100, console=Console(file=out, force_jupyter=True), clock=clock) as progress:
+        for step in range(0, 101, 10):
+            clock.now += 0.2
+            progress.update(step, 5.0, rows(2))
+    assert out.getvalue() == ""
+    assert [how for how, _ in drawn] == ["new", *["again"] * 4]  # at 0.2, 0.8, 1.4, 2.0 s and at the end
+    assert "step 100/100" in drawn[-1][1]
+    assert "button-press-topdown-wall-0" in drawn[-1][1]

@@ -5,12 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import polytask
 from polytask.runs import checkpoint
 from polytask.training import kinds
 from tests.small import command
@@ -141,3 +143,28 @@ def test_a_kill_costs_no_bit(tmp_path):
     whole = ["--steps", str(stood + 150), *every, "--run", str(tmp_path / "whole")]
     assert command("train", *GOALS, *whole)[0] == 0
     assert command("diff", str(run), str(tmp_path / "whole"))[0] == 0
+
+
+def test_who_is_called_after_each_evaluation_sees_its_line_and_may_stop(tmp_path):
+    asked = kinds.asked(GOALS).parse([*GOALS, "--steps", "20", "--eval-every", "5", "--no-tensorboard"])
+    seen = []
+
+    def on_evaluation(run, record):
+        seen.append(record["step"])
+        return record["step"] >= 10
+
+    assert polytask.train(asked.config, tmp_path / "a", on_evaluation) is False
+    assert (seen, lines(tmp_path / "a")[-1]["step"], checkpoint.find(tmp_path / "a").step) == ([5, 10], 10, 10)
+    assert polytask.train(asked.config, tmp_path / "a", lambda run, record: seen.append(run)) is True
+    assert seen[2:] == [tmp_path / "a"] * 2
+    assert polytask.train(asked.config, tmp_path / "b") is True
+    assert command("diff", str(tmp_path / "a"), str(tmp_path / "b"))[0] == 0
+
+
+def test_it_trains_in_another_thread_than_the_main_one(tmp_path):
+    asked = kinds.asked(GOALS).parse([*GOALS, "--no-tensorboard"])
+    done = []
+    thread = threading.Thread(target=lambda: done.append(polytask.train(asked.config, tmp_path / "a")))
+    thread.start()
+    thread.join()
+    assert done == [True]

@@ -1,4 +1,4 @@
-"""What a person sees while a run trains: a live display in a terminal, plain lines anywhere else."""
+"""What a person sees while a run trains: a live display in a terminal or a notebook, plain lines anywhere else."""
 
 import dataclasses
 import math
@@ -16,7 +16,10 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from polytask.runs.notebook import NotebookDisplay
+
 PLAIN_SECONDS = 10.0  # at most one plain line in this time, so that a log stays short
+NOTEBOOK_SECONDS = 0.5  # at most one drawing in this time
 RATE_SECONDS = 600.0  # the time left is judged from this stretch, long enough to hold evaluations
 CELL_WIDTH = 25  # of one task where several stand side by side; three of them fit in 80 columns
 
@@ -60,6 +63,7 @@ class Progress:
         # FORCE_COLOR makes Rich take a log file for a terminal, but a display that moves the cursor is no use in one.
         terminal = self._console.is_terminal and not self._console.is_dumb_terminal and self._console.file.isatty()
         self._live = Live(self, console=self._console, refresh_per_second=2) if terminal else None
+        self._notebook = NotebookDisplay(self) if self._console.is_jupyter else None
 
     def __enter__(self) -> "Progress":
         if self._live:
@@ -75,8 +79,8 @@ class Progress:
     def update(self, step: int, steps_per_second: float, task_rows: Sequence[TaskRow] | None = None) -> None:
         """Shows that `step` environment steps per task are done, at so many steps per second of all tasks together.
 
-        Without `task_rows` the tasks' figures stay. Outside a terminal a line is printed if the last is ten seconds
-        old, and at the end.
+        Without `task_rows` the tasks' figures stay. Outside a terminal and a notebook a line is printed if the last is
+        ten seconds old, and at the end.
         """
         now = self._clock()
         self._step, self._rate = step, steps_per_second
@@ -86,9 +90,14 @@ class Progress:
             self._history.append((now, step))
         while now - self._history[0][0] > RATE_SECONDS and len(self._history) > 2:
             self._history.popleft()
-        if self._live is None and (now - self._printed >= PLAIN_SECONDS or step >= self._total):
+        if self._live:
+            return
+        if now - self._printed >= (NOTEBOOK_SECONDS if self._notebook else PLAIN_SECONDS) or step >= self._total:
             self._printed = now
-            self._print(self._line())
+            if self._notebook:
+                self._notebook.refresh()
+            else:
+                self._print(self._line())
 
     def message(self, text: str) -> None:
         """Prints a line that stays: above the display, or among the plain lines."""

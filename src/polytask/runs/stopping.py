@@ -2,13 +2,20 @@
 
 import contextlib
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 
 @contextlib.contextmanager
 def stop_signal(announce: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C (or SIGTERM) into a wish to stop at the end of the step; a second one acts as usual."""
+    """Turns the first Ctrl-C (or SIGTERM) into a wish to stop at the end of the step; a second one acts as usual.
+
+    Outside the main thread, where Python takes no signals, there is no such wish.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
     asked = False
     signals = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in signals}

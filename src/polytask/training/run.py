@@ -24,11 +24,15 @@ from polytask.training import kinds, warm_start
 from polytask.training.config import RunConfig, content_of
 from polytask.training.trainer import Diverged, Trainer
 
+OnEvaluation = Callable[[Path, Mapping[str, Any]], object]
+"""Called with the folder of a run and each new line of its evaluations.jsonl; if it returns True, training stops as
+after Ctrl-C: with checkpoints, to be gone on with."""
 
-def run(trainer: Trainer, runs: Mapping[int, Path]) -> bool:
+
+def run(trainer: Trainer, runs: Mapping[int, Path], on_evaluation: OnEvaluation | None = None) -> bool:
     """Trains in a folder for each seed (`runs`: seed to folder), going on from their newest intact checkpoints.
 
-    Returns whether the training ended; False after Ctrl-C, with checkpoints saved.
+    Returns whether the training ended; False after Ctrl-C, or where `on_evaluation` stopped it, with checkpoints saved.
     Raises RunFolderError for a folder that holds another run, CheckpointError, StorageError where the seeds share no
     checkpoint, Diverged where something is not finite (nothing of it is saved), and what the trainer raises.
     """
@@ -64,7 +68,7 @@ def run(trainer: Trainer, runs: Mapping[int, Path]) -> bool:
             stack.enter_context(make_loggers(path, content, config.tensorboard, config.wandb, step if found else None))
             for path, content in zip(paths, contents, strict=True)
         ]
-        return _Loop(trainer, tuple(runs), folders, loggers, progress).run(stack)
+        return _Loop(trainer, tuple(runs), folders, loggers, progress, on_evaluation).run(stack)
 
 
 class _Loop:
@@ -77,9 +81,10 @@ class _Loop:
         folders: Sequence[RunFolder],
         loggers: Sequence[Loggers],
         progress: Progress,
+        on_evaluation: OnEvaluation | None,
     ) -> None:
         self.trainer, self.config, self.folders, self.loggers = trainer, trainer.config, folders, loggers
-        self.seeds, self.progress = seeds, progress
+        self.seeds, self.progress, self.on_evaluation, self.told = seeds, progress, on_evaluation, False
         self.evaluations: list[list[dict[str, Any]]] = [folder.read_evaluations() for folder in folders]
         self.started = self.logged = self.saved = self.looked = trainer.step
         self.mark = (time.monotonic(), trainer.step)
@@ -88,7 +93,7 @@ class _Loop:
     def run(self, stack: contextlib.ExitStack) -> bool:
         """Trains to the end; False if asked to stop before. A checkpoint is saved in either case."""
         trainer = self.trainer
-        self.stop = stack.enter_context(stop_signal(self.progress.message))
+        self.signalled = stack.enter_context(stop_signal(self.progress.message))
         try:
             while not self.ended() and not hosts.any_of(self.stop()):
                 self.looked, until = trainer.step, self.next_look()
@@ -117,6 +122,10 @@ class _Loop:
             self.note_early_end()
             trainer.conclude()
         return self.ended()
+
+    def stop(self) -> bool:
+        """Whether a signal, or who was called after an evaluation, asks to stop."""
+        return self.told or self.signalled()
 
     def ended(self) -> bool:
         """Whether all steps are done, or training has ended before."""
@@ -192,6 +201,8 @@ class _Loop:
                 line = {"step": trainer.step, "seconds": sum(trainer.seconds[i].values()), **record}
                 self.loggers[i].evaluation(line)
                 self.evaluations[i].append(line)
+                if self.on_evaluation is not None:
+                    self.told |= self.on_evaluation(self.folders[i].path, line) is True
         self.progress.update(trainer.step, self.rate, trainer.rows())
         self.mark = (time.monotonic(), trainer.step)
 
