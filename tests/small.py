@@ -89,10 +89,10 @@ def command(*arguments: str) -> tuple[int, str, str]:
 
 
 def check_light_help(problem: str, option: str) -> None:
-    """The help of training on a problem names an option, fits 80 columns and imports nothing heavy."""
+    """The help of all options of training on a problem names one, fits 80 columns and imports nothing heavy."""
     script = (
         "import sys\nfrom polytask.cli import main\n"
-        f"try:\n    main(['train', {problem!r}, '--help'])\nexcept SystemExit as exit_:\n    pass\n"
+        f"try:\n    main(['train', {problem!r}, '--help-all'])\nexcept SystemExit as exit_:\n    pass\n"
         "assert not [m for m in 'jax equinox optax sklearn scipy'.split() if m in sys.modules]\n"
     )
     done = subprocess.run(

@@ -77,6 +77,18 @@ def test_help_is_light_and_fits_80_columns():
         assert not [line for line in text.splitlines() if len(line) > 80 and not line.startswith("usage:")]
 
 
+@pytest.mark.parametrize("asked", [[], ["sales.csv"], ["problems/multidigits"], ["data:x"]])
+def test_help_fits_two_screens_and_names_options_that_there_are(asked, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, short, _ = command("train", *asked, "--help")
+    assert code == 0
+    assert len(short.splitlines()) <= 48
+    full = command("train", *asked, "--help-all")[1]
+    for flag in re.findall(r"--[a-z.-]+", short.replace("--help-all", "").replace("--help", "")):
+        known = (flag, f"--task.{flag[2:]}", f"--agent.{flag[2:]}")
+        assert any(re.search(rf"{re.escape(name)}\b", full) for name in known), flag
+
+
 def test_version():
     assert command("--version") == (0, f"polytask {polytask.__version__}\n", "")
 

@@ -16,6 +16,7 @@ from polytask.offline.schema import SCHEMA
 from polytask.policies.facts import task_facts
 from polytask.training.arguments import Asked, Common, asked, parse, value_of
 from polytask.training.kinds import Kind, Measured, Options
+from polytask.training.overview import RUN, Overview
 
 if TYPE_CHECKING:
     from polytask.offline.trainer import OfflineTrainer
@@ -27,7 +28,7 @@ class Arguments(OfflineConfig[AgentT], Common):
 
     No simulator is needed. Where a set names one, the agent is evaluated in it.
 
-    --agent.kind takes td3-bc, iql, bcq or brc-bc; --help then lists its options.
+    --agent.kind takes td3-bc, iql, bcq or brc-bc; --help-all lists its options.
 
     Where the run folder already holds this run, it goes on from its checkpoint.
     """
@@ -37,12 +38,43 @@ class Arguments(OfflineConfig[AgentT], Common):
     data:FILE@gym/ID says which task it is of. Sets of one task are joined."""
 
 
+OVERVIEW = Overview(
+    "polytask train data:FILE ... [OPTIONS]",
+    (
+        "Trains one agent from logged transitions, without a simulator; where a set",
+        "names its task, the agent is evaluated in it.",
+        "",
+        "  data:FILE of D4RL's form (.hdf5, .npz), data:FOLDER of Minari sets, data:ID",
+        "  of one that Minari has here; data:FILE@gym/ID says which task it is of.",
+    ),
+    (
+        (
+            "how long and how often",
+            (
+                ("--steps INT", "gradient steps"),
+                ("--eval-every INT", "steps between evaluations"),
+                ("--eval-episodes INT", "episodes of each task in an evaluation"),
+            ),
+        ),
+        (
+            "the agent",
+            (
+                ("--agent.kind KIND", "td3-bc, iql, bcq, brc-bc"),
+                ("--agent.batch-size INT", "transitions in an update"),
+                ("--agent.learning-rate FLOAT", "of Adam"),
+            ),
+        ),
+        RUN,
+    ),
+)
+
+
 def parse_train(arguments: Sequence[str]) -> Asked:
     """What `polytask train data:...` was asked for. Raises ValueError for an agent or data that cannot be."""
     kind = value_of(arguments, "--agent.kind", "td3-bc")
     AGENTS.check(kind, "--agent.kind")
     usual = OfflineConfig((), agent_config(kind))
-    given = parse(Arguments[AGENTS[kind].config], arguments, Arguments(**values_of(usual)))
+    given = parse(Arguments[AGENTS[kind].config], arguments, Arguments(**values_of(usual)), OVERVIEW)
     others = [name for name in given.data if not is_data(name)]
     if others:
         raise ValueError(f"{others[0]} is no {PREFIX}FILE; a run learns from logged data alone, or from none")

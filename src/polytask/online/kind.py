@@ -17,6 +17,7 @@ from polytask.tasks.options import TaskOptions
 from polytask.tasks.relevance import within
 from polytask.training.arguments import Asked, Common, asked, parse, value_of, without
 from polytask.training.kinds import Kind, Measured, Options
+from polytask.training.overview import BETWEEN, RUN, Overview
 
 if TYPE_CHECKING:
     from polytask.online.trainer import OnlineTrainer
@@ -32,7 +33,7 @@ class Arguments(TrainConfig[AgentT], Common):
 
     Ctrl-C stops with a checkpoint, and says how to go on.
 
-    --agent.kind sac takes the SAC baseline; with --help it lists its options.
+    --agent.kind sac takes the SAC baseline; with --help-all it lists its options.
 
     Task options also work without their prefix: --goals fixed, --horizon 500.
 
@@ -47,6 +48,51 @@ class Arguments(TrainConfig[AgentT], Common):
     """Where other values come from: cpu suits two cores, paper has the official code's sizes, quick is a first look."""
 
 
+OVERVIEW = Overview(
+    "polytask train [TASK ...] [OPTIONS]",
+    (
+        "Trains one agent on many tasks, or a model from data. Ctrl-C stops with a",
+        "checkpoint; the same command goes on. Without a task: a first look.",
+        "",
+        "  metaworld/mt10, dmc/walker-walk, gym/Pendulum-v1, atari/pong: simulators;",
+        "  sales.csv, problems/NAME, data:FILE, fleets/u4-n80: data, with options of",
+        "  their own: polytask train sales.csv --help. `polytask tasks` lists them.",
+    ),
+    (
+        (
+            "how long and how often",
+            (
+                ("--steps INT", "environment steps of each task"),
+                ("--eval-every INT", "steps between evaluations"),
+                ("--eval-episodes INT", "episodes of each task in an evaluation"),
+                ("--patience INT", "evaluations without progress before it stops"),
+            ),
+        ),
+        (
+            "the agent",
+            (
+                ("--preset PRESET", "cpu (two cores), paper, quick: other values"),
+                ("--agent.kind KIND", "brc, sac, dqn"),
+                ("--agent.critic-width INT", "units; the actor's: --agent.actor-width"),
+                ("--agent.batch-size INT", "transitions in an update"),
+                ("--agent.learning-rate FLOAT", "of Adam"),
+            ),
+        ),
+        (
+            "the tasks",
+            (
+                ("--goals GOALS", "Meta-World's goals: varying or fixed"),
+                ("--horizon INT", "steps of an episode; by default the suite's"),
+                ("--engine ENGINE", "auto, envpool, process, serial"),
+                ("--from RUN, --keep", "begin from a trained run; keep its tasks too"),
+            ),
+        ),
+        BETWEEN,
+        RUN,
+    ),
+)
+
+
 def parse_train(arguments: Sequence[str]) -> Asked:
     """What `polytask train` was asked for. Raises ValueError for an agent that is not known."""
     arguments = _in_full([_full_name(argument) for argument in arguments])
@@ -55,7 +101,7 @@ def parse_train(arguments: Sequence[str]) -> Asked:
 
     def parsed(base: Preset) -> Arguments[Any]:
         fields = {**values_of(preset(base, kind)), "tasks": ()}
-        return parse(Arguments[AGENTS[kind].config], arguments, Arguments(**fields, preset=base))
+        return parse(Arguments[AGENTS[kind].config], arguments, Arguments(**fields, preset=base), OVERVIEW)
 
     given = parsed("cpu")
     tasks = given.tasks

@@ -16,6 +16,7 @@ from polytask.tasks.suite import PROBLEM_PREFIX
 from polytask.training import kinds
 from polytask.training.arguments import Asked, Common, asked, parse, value_of
 from polytask.training.kinds import Kind, Measured, Options
+from polytask.training.overview import BETWEEN, RUN, Flags, Overview
 
 if TYPE_CHECKING:
     from polytask.supervised.problem import Problem
@@ -37,6 +38,48 @@ class Arguments(TrainConfig, Common):
     """problems/multidigits, problems/digit-attributes-20, problems/my_module:make_problem, ..."""
     epochs: Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")] = None
     """Passes over the training rows, in place of steps; each is evaluated unless --eval-every is given."""
+
+
+LEARNING: tuple[str, Flags] = (
+    "the model and its steps",
+    (
+        ("--steps INT, --epochs INT", "gradient steps; or passes over the rows"),
+        ("--eval-every INT", "steps between evaluations"),
+        ("--patience INT", "evaluations without progress before it stops"),
+        ("--batch-size INT", "rows in a step; 0 takes all"),
+        ("--trunk.width INT", "units of a layer"),
+        ("--trunk.depth INT", "layers"),
+        ("--trunk.dropout FLOAT", "of every layer"),
+        ("--optimiser.learning-rate FLOAT", "of Adam"),
+        ("--optimiser.weight-decay FLOAT", "decoupled, as in AdamW"),
+        ("--class-weights balanced", "rare classes count as much as common"),
+        ("--select WHAT", "loss or score that chooses parameters"),
+    ),
+)
+OVERVIEW = Overview(
+    "polytask train problems/NAME [OPTIONS]",
+    (
+        "Trains one model with a head for each task, from data.",
+        "",
+        "  problems/multidigits, problems/digit-attributes-20, ...; `polytask tasks",
+        "  problems` lists them;",
+        "  problems/my_module:make_problem: your own function that returns a problem.",
+    ),
+    (
+        (
+            "the data",
+            (
+                ("--tasks NAME ...", "some of the problem's tasks"),
+                ("--data-seed INT", "decides what the problem draws, such as the split"),
+                ("--no-standardise", "numbers as they are"),
+                ("--from RUN, --incremental", "begin from a run; add tasks to it"),
+            ),
+        ),
+        LEARNING,
+        BETWEEN,
+        RUN,
+    ),
+)
 
 
 def kind_of(resolve: "Callable[[Any], Problem]") -> Kind:
@@ -100,7 +143,7 @@ def _parse(arguments: Sequence[str]) -> Asked:
             f"--loss {loss} learns from decisions, and {name} ends in none: it takes {', '.join(LOSSES.names())}. "
             f"Problems that end in one: {', '.join(PROBLEM_PREFIX + known for known in DECISIONS)}"
         )
-    given = parse(Arguments, arguments, Arguments(**values_of(settings(name))))
+    given = parse(Arguments, arguments, Arguments(**values_of(settings(name))), OVERVIEW)
     return asked(given, TrainConfig, **steps_asked(given, arguments, _by_name))
 
 

@@ -10,6 +10,7 @@ import tyro
 from polytask.config.fields import helps, values_of
 from polytask.training import kinds
 from polytask.training.config import RunConfig
+from polytask.training.overview import Overview, asked_for, in_full
 
 KEPT = "(default: as in the run)"
 
@@ -39,9 +40,16 @@ class Common:
     """One model for each group of the file that `polytask group` wrote, one after another, reported as one."""
 
 
-def parse(form: Any, arguments: Sequence[str], default: Any) -> Any:
-    """The arguments of `polytask train` as a `form`, over the values of `default`."""
-    return tyro.cli(form, prog="polytask train", args=affinity_in_full(arguments), default=default)
+def parse(form: Any, arguments: Sequence[str], default: Any, overview: Overview | None = None) -> Any:
+    """The arguments of `polytask train` as a `form`, over the values of `default`.
+
+    Raises SystemExit after help: the `overview`, or all options.
+    """
+    if overview and asked_for(arguments):
+        print(overview.text(default), end="")
+        raise SystemExit(0)
+    given = affinity_in_full(in_full(arguments))
+    return tyro.cli(form, prog="polytask train", args=given, default=default)
 
 
 def asked(given: Any, kind: type[RunConfig], **changes: Any) -> Asked:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from polytask.supervised.kind import folder_name, kind_of, steps_asked
+from polytask.supervised.kind import LEARNING, folder_name, kind_of, steps_asked
 from polytask.supervised.tables.config import TableConfig
 from polytask.supervised.tables.reading import is_table, read
 from polytask.training.arguments import Asked, Common, asked, parse
+from polytask.training.overview import BETWEEN, RUN, Overview
 
 if TYPE_CHECKING:
     from polytask.supervised.problem import Problem
@@ -35,6 +36,30 @@ class Arguments(TableConfig, Common):
     """Passes over the training rows, in place of steps; each is evaluated unless --eval-every is given."""
 
 
+OVERVIEW = Overview(
+    "polytask train FILE --targets NAME,NAME [OPTIONS]",
+    (
+        "Trains one model that predicts columns of a table (CSV, TSV, Parquet) from the",
+        "others; `polytask predict RUN FILE` then answers for new rows.",
+    ),
+    (
+        (
+            "the table",
+            (
+                ("--targets NAME,NAME", "the columns to predict, a task each"),
+                ("--drop NAME,NAME", "columns that are no inputs, such as an id"),
+                ("--kind NAME=KIND", "regression, binary, classes: not as guessed"),
+                ("--split SPLIT", "random, time, group:COLUMN, or a COLUMN"),
+                ("--data-seed INT", "decides a split that is drawn"),
+            ),
+        ),
+        LEARNING,
+        BETWEEN,
+        RUN,
+    ),
+)
+
+
 def problem_of(config: TableConfig) -> "Problem":
     """The problem of a configuration. Raises as `reading.read` and `table_problem`."""
     from polytask.supervised.tables.problem import table_problem
@@ -53,7 +78,7 @@ def _kind(entry: str) -> tuple[str, str]:
 
 
 def _parse(arguments: Sequence[str]) -> Asked:
-    given = parse(Arguments, arguments, Arguments())
+    given = parse(Arguments, arguments, Arguments(), OVERVIEW)
     lists = {name: _parted(getattr(given, name)) for name in ("targets", "drop", "kinds", "tasks")}
     given = dataclasses.replace(given, **lists)
     return asked(given, TableConfig, **steps_asked(given, arguments, problem_of))
