@@ -8,16 +8,29 @@ import pytest
 
 from polytask import random
 from polytask.fleets import Family, check
-from polytask.fleets.allocator import allocation_log_probs, allocations, swept, trips_of, whole_trip
+from polytask.fleets.allocator import allocation_log_probs, allocations, encoded, swept, trips_of, whole_trip
 from polytask.fleets.bilevel import BilevelScheduler, Turn
 from polytask.fleets.instance import draw, unbatched
 from polytask.fleets.learning import advantages, reinforce
 from polytask.fleets.model import FleetModel, by_angle, decode, most_sites, symmetries
 from polytask.fleets.router import log_probs, tours
-from polytask.networks.attention import AttentionEncoder, Pointer
+from polytask.networks.attention import AttentionEncoder, Pointer, attend, point
 
-drawn_tours, drawn_allocations = eqx.filter_jit(tours), eqx.filter_jit(allocations)
-likelihoods = eqx.filter_jit(log_probs)
+
+@eqx.filter_jit
+def drawn_tours(router, trip, samples, key):
+    return tours(router(trip), trip, samples, key)
+
+
+@eqx.filter_jit
+def drawn_allocations(allocator, fleets, samples, key):
+    return allocations(allocator, encoded(allocator, fleets), samples, key)
+
+
+@eqx.filter_jit
+def likelihoods(router, trip, found):
+    return log_probs(router(trip), found)
+
 
 FAMILIES = {
     "paper": Family(3, 9),
@@ -71,7 +84,7 @@ def test_allocations_have_the_likelihood_with_which_they_are_drawn(model, name):
     fleets = fleets._replace(sites=fleets.sites[:, :2], values=fleets.values[:, :2], service=fleets.service[:, :2])
     count = fleets.ranges.shape[-1]
     every = jnp.array([[a, b] for a in range(count) for b in range(count)])[None]
-    likely = jnp.exp(allocation_log_probs(model.allocator, fleets, every))[0]
+    likely = jnp.exp(allocation_log_probs(model.allocator, encoded(model.allocator, fleets), every))[0]
     assert float(likely.sum()) == pytest.approx(1, abs=1e-5)
     drawn = drawn_allocations(model.allocator, fleets, 2_000, random.key(0, "test.draw"))[0]
     seen = jnp.bincount(drawn[:, 0] * count + drawn[:, 1], length=count**2) / 2_000
@@ -155,14 +168,21 @@ def test_attention_ignores_what_is_not_present_and_rows_of_others():
         AttentionEncoder(8, 1, 3, key=random.key(0, "test.encoder"))
 
 
-def test_pointers_give_no_probability_to_what_is_masked():
+def test_pointers_are_the_products_that_they_stand_for():
+    """What is computed for pairs of nodes is what a glimpse and a key give for each query (equations 5 to 8)."""
     pointer = Pointer(8, key=random.key(0, "test.pointer"))
     nodes = jax.random.normal(random.key(0, "test.x"), (1, 4, 8))
-    mask = jnp.array([[[True, False, True, False], [False, False, False, True]]])
-    probs = jnp.exp(pointer(nodes[:, :2], pointer.prepare(nodes), mask))
-    np.testing.assert_allclose(probs.sum(-1), 1, rtol=1e-5)
-    assert float(jnp.where(mask, 0, probs).max()) == 0
-    assert float(probs[0, 1, 3]) == 1
+    slope, number = jnp.arange(8.0) / 8, jnp.array([[0.5, -2.0]])
+    mask = jnp.array([[[True, False, True, True], [False, True, False, True]]])
+    found = point(pointer(nodes, 2 * nodes, slope), jnp.array([[1, 2]]), number, mask)
+    queries = 2 * nodes[:, 1:3] + number[..., None] * slope[None, None]
+    glimpse = attend(
+        *(x[..., None, :] for x in (queries, pointer.glimpse_keys(nodes), pointer.glimpse_values(nodes))), mask
+    )
+    seen = pointer.glimpse_output(glimpse[..., 0, :])
+    logits = 10 * jnp.tanh(seen @ pointer.keys(nodes)[0].T / 8**0.5)
+    np.testing.assert_allclose(found, jax.nn.log_softmax(jnp.where(mask, logits, -1e9), -1), rtol=1e-4)
+    assert float(jnp.where(mask, 0, jnp.exp(found)).max()) == 0
 
 
 def test_reinforce_moves_towards_the_better_sample():
@@ -194,6 +214,6 @@ def test_policies_have_gradients_that_are_finite(model, single):
         trip, _ = trips_of(fleets, swept(fleets, random.key(0, "test.swept")), fleets.values.shape[-1])
         trip = whole_trip(fleets) if single else trip
         found = drawn_tours(model.router, trip, 2, random.key(0, "test.draw"))
-        score = eqx.filter_jit(eqx.filter_grad(lambda router, trip, found: log_probs(router, trip, found).sum()))
+        score = eqx.filter_jit(eqx.filter_grad(lambda router, trip, found: log_probs(router(trip), found).sum()))
         gradient = score(model.router, trip, found)
         assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(gradient))

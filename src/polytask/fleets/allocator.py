@@ -1,5 +1,7 @@
 """The upper policy: which vehicle each site is given to."""
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -51,17 +53,35 @@ class Allocator(eqx.Module):
         count = fleet.ranges.shape[-1]
         return encoded[..., count:, :], encoded[..., :count, :]
 
-    def logits(
+    def keys_of(
         self,
-        site: Float[Array, "*batch width"],
-        vehicles: Float[Array, "*#batch vehicles width"],
-        states: Float[Array, "*batch vehicles width"],
-        shares: Float[Array, "*batch vehicles"],
-    ) -> Float[Array, "*batch vehicles"]:
-        """Of each vehicle, for one site."""
+        vehicles: Float[Array, "*#batch width"],
+        states: Float[Array, "*batch width"],
+        shares: Float[Array, "*batch"],
+    ) -> Float[Array, "*batch width"]:
+        """By what vehicles in these states are chosen."""
         held = self.states(jnp.concatenate([states, shares[..., None]], axis=-1))
-        keys = self.keys(jax.nn.relu(held + jnp.broadcast_to(vehicles, held.shape)))
-        return 10 * jnp.tanh(jnp.einsum("...w,...vw->...v", self.queries(site), keys) / keys.shape[-1] ** 0.5)
+        return self.keys(jax.nn.relu(held + jnp.broadcast_to(vehicles, held.shape)))
+
+
+class Encoded(NamedTuple):
+    """What an allocator makes of an instance.
+
+    - `sites`, `vehicles`: embeddings; `queries`: of the sites; `keys`: of vehicles that have none yet.
+    """
+
+    sites: Float[Array, "*batch sites width"]
+    vehicles: Float[Array, "*batch vehicles width"]
+    queries: Float[Array, "*batch sites width"]
+    keys: Float[Array, "*batch vehicles width"]
+
+
+def encoded(allocator: Allocator, fleet: Fleet) -> Encoded:
+    """All that allocations of an instance have in common."""
+    sites, vehicles = allocator.encode(fleet)
+    empty = jnp.broadcast_to(allocator.empty, vehicles.shape)
+    keys = allocator.keys_of(vehicles, empty, jnp.zeros(vehicles.shape[:-1]))
+    return Encoded(sites, vehicles, allocator.queries(sites) / sites.shape[-1] ** 0.5, keys)
 
 
 def angular_order(fleet: Fleet) -> Int[Array, "*batch sites"]:
@@ -71,46 +91,69 @@ def angular_order(fleet: Fleet) -> Int[Array, "*batch sites"]:
 
 
 def allocations(
-    allocator: Allocator, fleet: Fleet, samples: int, key: PRNGKeyArray | None
+    allocator: Allocator, instance: Encoded, samples: int, key: PRNGKeyArray | None
 ) -> Int[Array, "*batch samples sites"]:
     """The vehicle of each site, in the order of the sites: drawn, or with key None always the likeliest."""
-    sites, vehicles = allocator.encode(fleet)
-    batch, (count, width), total = vehicles.shape[:-2], vehicles.shape[-2:], sites.shape[-2]
-    states = jnp.broadcast_to(allocator.empty, (*batch, samples, count, width))
-    number = jnp.arange(total)
+    batch, total, width = instance.sites.shape[:-2], *instance.sites.shape[-2:]
+    count = instance.vehicles.shape[-2]
+    vehicles = instance.vehicles[..., None, :, :]
 
-    def give(carry: tuple[Array, Array], one: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:
-        (states, given), (site, i) = carry, one
-        shares = given * (count / total)
-        queried = jnp.broadcast_to(site[..., None, :], (*batch, samples, width))
-        logits = allocator.logits(queried, vehicles[..., None, :, :], states, shares)
+    def give(carry: tuple[Array, Array, Array], one: tuple[Array, ...]) -> tuple[tuple[Array, Array, Array], Array]:
+        (states, shares, keys), (site, query, i) = carry, one
+        logits = 10 * jnp.tanh(jnp.einsum("...w,...svw->...sv", query, keys))
         if key is not None:
             logits = logits + jax.random.gumbel(jax.random.fold_in(key, i), logits.shape)
-        chosen = jax.nn.one_hot(jnp.argmax(logits, axis=-1), count, dtype=states.dtype)
-        joined = jnp.maximum(states, site[..., None, None, :])
-        states = jnp.where(chosen[..., None] > 0, joined, states)
-        return (states, given + chosen), jnp.argmax(logits, axis=-1)
+        vehicle = jnp.argmax(logits, axis=-1)
+        chosen = jax.nn.one_hot(vehicle, count, dtype=states.dtype)
+        shares = shares + chosen * (count / total)
+        state = jnp.maximum(_taken(chosen, states), site[..., None, :])
+        fresh = allocator.keys_of(_taken(chosen, vehicles), state, (chosen * shares).sum(axis=-1))
+        now = chosen[..., None] > 0
+        states, keys = (jnp.where(now, new[..., None, :], old) for new, old in ((state, states), (fresh, keys)))
+        return (states, shares, keys), vehicle
 
-    start = (states, jnp.zeros((*batch, samples, count)))
-    _, found = jax.lax.scan(give, start, (jnp.moveaxis(sites, -2, 0), number))
+    states = jnp.broadcast_to(allocator.empty, (*batch, samples, count, width))
+    keys = jnp.broadcast_to(instance.keys[..., None, :, :], states.shape)
+    each = (jnp.moveaxis(instance.sites, -2, 0), jnp.moveaxis(instance.queries, -2, 0), jnp.arange(total))
+    _, found = jax.lax.scan(give, (states, jnp.zeros(states.shape[:-1]), keys), each)
     return jnp.moveaxis(found, 0, -1)
 
 
 def allocation_log_probs(
-    allocator: Allocator, fleet: Fleet, given: Int[Array, "*batch samples sites"]
+    allocator: Allocator, instance: Encoded, given: Int[Array, "*batch samples sites"]
 ) -> Float[Array, "*batch samples"]:
-    """The log-probability of each allocation, all sites at once."""
-    sites, vehicles = allocator.encode(fleet)
-    count, total = vehicles.shape[-2], sites.shape[-2]
-    chosen = jax.nn.one_hot(given, count, dtype=sites.dtype)  # samples, sites, vehicles
-    own = jnp.where(chosen[..., None] > 0, sites[..., None, :, None, :], -jnp.inf)
-    own = jnp.concatenate([jnp.broadcast_to(allocator.empty, own[..., :1, :, :].shape), own[..., :-1, :, :]], axis=-3)
-    states = jax.lax.cummax(own, axis=own.ndim - 3)
-    shares = (jnp.cumsum(chosen, axis=-2) - chosen) * (count / total)
-    queried = jnp.broadcast_to(sites[..., None, :, :], (*given.shape, sites.shape[-1]))
-    logits = allocator.logits(queried, vehicles[..., None, None, :, :], states, shares)
+    """The log-probability of each allocation, all sites at once but for the states of vehicles."""
+    (count, width), total = instance.vehicles.shape[-2:], instance.sites.shape[-2]
+    chosen = jax.nn.one_hot(given, count, dtype=instance.sites.dtype)  # samples, sites, vehicles
+
+    def join(states: Array, one: tuple[Array, Array]) -> tuple[Array, Array]:
+        chosen, site = one
+        state = jnp.maximum(_taken(chosen, states), site[..., None, :])
+        return jnp.where(chosen[..., None] > 0, state[..., None, :], states), state
+
+    empty = jnp.broadcast_to(allocator.empty, (*given.shape[:-1], count, width))
+    _, states = jax.lax.scan(join, empty, (jnp.moveaxis(chosen, -2, 0), jnp.moveaxis(instance.sites, -2, 0)))
+    states = jnp.moveaxis(states, 0, -2)  # of the vehicle that was chosen, with the site
+    held = jnp.cumsum(chosen, axis=-2)
+    shares = (held * chosen).sum(axis=-1) * (count / total)
+    fresh = allocator.keys_of(jnp.einsum("...snv,...vw->...snw", chosen, instance.vehicles), states, shares)
+    first = jnp.broadcast_to(instance.keys[..., None, :, :], (*given.shape[:-1], count, width))
+    keys = jnp.concatenate([first, fresh], axis=-2)
+    # A vehicle's key is that of its last site before, or the first one.
+    number = jnp.arange(total)[:, None] + count
+    last = jax.lax.cummax(jnp.where(chosen > 0, number, jnp.arange(count)[None]), axis=chosen.ndim - 2)
+    last = jnp.concatenate([jnp.broadcast_to(jnp.arange(count), last[..., :1, :].shape), last[..., :-1, :]], axis=-2)
+    logits = jnp.einsum("...nw,...skw->...snk", instance.queries, keys)
+    logits = 10 * jnp.tanh(jnp.take_along_axis(logits, last, axis=-1))
     each = jax.nn.log_softmax(logits, axis=-1)
     return jnp.take_along_axis(each, given[..., None], axis=-1)[..., 0].sum(axis=-1)
+
+
+def _taken(
+    chosen: Float[Array, "*batch vehicles"], table: Float[Array, "*#batch vehicles width"]
+) -> Float[Array, "*batch width"]:
+    """The row of the vehicle that is chosen."""
+    return (chosen[..., None] * table).sum(axis=-2)
 
 
 def whole_trip(fleet: Fleet) -> Trip:

@@ -7,7 +7,7 @@ import jax
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from polytask.fleets.allocator import Allocator, allocation_log_probs, allocations, swept, trips_of, whole_trip
+from polytask.fleets.allocator import Allocator, allocation_log_probs, allocations, encoded, swept, trips_of, whole_trip
 from polytask.fleets.instance import Fleet
 from polytask.fleets.model import FleetModel, most_sites, served
 from polytask.fleets.router import Router, Trip, log_probs, tours
@@ -59,18 +59,19 @@ def router_step(
     if allocator is None:
         trip = whole_trip(fleet)
     else:
-        given = allocations(allocator, fleet, 1, give) if allocated else swept(fleet, give)
+        given = allocations(allocator, encoded(allocator, fleet), 1, give) if allocated else swept(fleet, give)
         trip, _ = trips_of(fleet, given, most_sites(fleet))
         trip = Trip(*(leaf.reshape(-1, *leaf.shape[3:]) for leaf in trip))
-    found = tours(learned.model.router, trip, samples, draw)
-    compared = None if learned.best is None else tours(learned.best.router, trip, 1, None).value
+    compared = None if learned.best is None else tours(learned.best.router(trip), trip, 1, None).value
 
-    def loss(router: Router) -> Array:
-        return reinforce(log_probs(router, trip, found), advantages(found.value, compared))
+    def loss(router: Router) -> tuple[Array, Array]:
+        pairs = router(trip)
+        found = tours(jax.lax.stop_gradient(pairs), trip, samples, draw)
+        return reinforce(log_probs(pairs, found), advantages(found.value, compared)), found.value.mean()
 
-    value, gradient = eqx.filter_value_and_grad(loss)(learned.model.router)
+    (value, reward), gradient = eqx.filter_value_and_grad(loss, has_aux=True)(learned.model.router)
     learned = _stepped(learned, "router", gradient, learning_rate)
-    return learned, {"router_loss": value, "router_value": found.value.mean(), "gradient": optax.tree.norm(gradient)}
+    return learned, {"router_loss": value, "router_value": reward, "gradient": optax.tree.norm(gradient)}
 
 
 def allocator_step(
@@ -78,20 +79,21 @@ def allocator_step(
 ) -> tuple[Learned, dict[str, Float[Array, ""]]]:
     """A step of the upper policy, whose reward is what the lower one then serves; instances as in `router_step`."""
     assert learned.model.allocator is not None
-    given = allocations(learned.model.allocator, fleet, samples, key)
-    reward = served(learned.model.router, fleet, given)
+    best, router = learned.best, learned.model.router
     compared = None
-    if (
-        learned.best is not None and learned.best.allocator is not None
-    ):  # under the lower policy of now, so that its progress is no advantage
-        compared = served(learned.model.router, fleet, allocations(learned.best.allocator, fleet, 1, None))
+    if best is not None and best.allocator is not None:
+        given = allocations(best.allocator, encoded(best.allocator, fleet), 1, None)
+        compared = served(router, fleet, given)  # under the router of now, so that its progress is no advantage
 
-    def loss(allocator: Allocator) -> Array:
-        return reinforce(allocation_log_probs(allocator, fleet, given), advantages(reward, compared))
+    def loss(allocator: Allocator) -> tuple[Array, Array]:
+        instance = encoded(allocator, fleet)
+        given = allocations(*jax.lax.stop_gradient((allocator, instance)), samples, key)
+        reward = served(router, fleet, given)
+        return reinforce(allocation_log_probs(allocator, instance, given), advantages(reward, compared)), reward.mean()
 
-    value, gradient = eqx.filter_value_and_grad(loss)(learned.model.allocator)
+    (value, reward), gradient = eqx.filter_value_and_grad(loss, has_aux=True)(learned.model.allocator)
     learned = _stepped(learned, "allocator", gradient, learning_rate)
-    return learned, {"allocator_loss": value, "allocator_value": reward.mean(), "gradient": optax.tree.norm(gradient)}
+    return learned, {"allocator_loss": value, "allocator_value": reward, "gradient": optax.tree.norm(gradient)}
 
 
 def advantages(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from polytask.fleets.allocator import Allocator, allocations, angular_order, trips_of, whole_trip
+from polytask.fleets.allocator import Allocator, allocations, angular_order, encoded, trips_of, whole_trip
 from polytask.fleets.instance import Fleet
 from polytask.fleets.router import Router, tours, vehicles_of
 
@@ -59,7 +59,7 @@ def by_angle(fleet: Fleet) -> Fleet:
 def served(router: Router, fleet: Fleet, given: Int[Array, "batch samples sites"]) -> Float[Array, "batch samples"]:
     """What allocations are worth: the value of what the lower policy, always at its likeliest, serves."""
     trip, _ = trips_of(fleet, given, most_sites(fleet))
-    return tours(router, trip, 1, None).value[..., 0].sum(axis=-1)
+    return tours(router(trip), trip, 1, None).value[..., 0].sum(axis=-1)
 
 
 @eqx.filter_jit
@@ -76,13 +76,15 @@ def decode(model: FleetModel, fleet: Fleet, samples: int, symmetric: bool, key: 
     order = angular_order(ways)
     ways = in_order(ways, order)
     if model.allocator is None:
-        found = tours(model.router, whole_trip(ways), samples, key)
+        trip = whole_trip(ways)
+        found = tours(model.router(trip), trip, samples, key)
         value, vehicle = found.value, jnp.arange(fleet.ranges.shape[-1])[None, None, :, None]
         stops = jnp.where(vehicles_of(found)[:, :, None] == vehicle, found.stops[:, :, None], 0)
         numbers = order[:, None, None]
     else:
-        trip, numbers = trips_of(ways, allocations(model.allocator, ways, samples, key), most_sites(fleet))
-        found = tours(model.router, trip, 1, None)
+        given = allocations(model.allocator, encoded(model.allocator, ways), samples, key)
+        trip, numbers = trips_of(ways, given, most_sites(fleet))
+        found = tours(model.router(trip), trip, 1, None)
         stops, value = found.stops[..., 0, :], found.value[..., 0].sum(axis=-1)
         numbers = jnp.take_along_axis(order[:, None, None], numbers, axis=-1)  # as the instance counts them
     numbers = jnp.concatenate([jnp.full_like(numbers[..., :1], -1), numbers], axis=-1)

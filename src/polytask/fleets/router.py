@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from polytask.networks.attention import AttentionEncoder, Linear, Pointer
+from polytask.networks.attention import AttentionEncoder, Linear, Pairs, Pointer, point, rows
 
 _SLACK = 1e-6  # of a length in float32, taken off the range
 FEATURES = 5
-Carry = tuple[Array, "Tour", tuple[Array, Array, Array, Array, Array]]
+Carry = tuple[Array, "Tour", tuple[Array, Array, Array, Array, Array, Array]]
 
 
 class Trip(NamedTuple):
@@ -70,25 +70,20 @@ class Router(eqx.Module):
         nodes = jnp.concatenate([depot[..., None, :], self.embed(features)], axis=-2)
         return self.encoder(nodes, _with_depot(trip.present))
 
-    def queries(
-        self,
-        nodes: Float[Array, "*batch nodes width"],
-        present: Bool[Array, "*batch sites"],
-        at: Int[Array, "*batch queries"],
-        left: Float[Array, "*batch queries"],
-    ) -> Float[Array, "*batch queries width"]:
-        """From the mean of the nodes, the one where the vehicle is, and the range that is left."""
-        here = _rows_at(nodes, at)
-        there = _with_depot(present)[..., None].astype(nodes.dtype)
-        mean = (nodes * there).sum(axis=-2) / there.sum(axis=-2)
-        mean = jnp.broadcast_to(mean[..., None, :], here.shape)
-        return self.context(jnp.concatenate([mean, here, left[..., None]], axis=-1))
+    def __call__(self, trip: Trip) -> Pairs:
+        """What choosing comes to, for each node where the vehicle is and each that may be next.
+
+        A query is made of the mean of the nodes, the one where the vehicle is, and the range that is left.
+        """
+        nodes = self.encode(trip)
+        there = _with_depot(trip.present)[..., None].astype(nodes.dtype)
+        mean = (nodes * there).sum(axis=-2, keepdims=True) / there.sum(axis=-2, keepdims=True)
+        parts = [jnp.broadcast_to(mean, nodes.shape), nodes, jnp.zeros_like(nodes[..., :1])]
+        return self.pointer(nodes, self.context(jnp.concatenate(parts, axis=-1)), self.context.kernel[-1])
 
 
-def tours(router: Router, trip: Trip, samples: int, key: PRNGKeyArray | None) -> Tour:
-    """Tours of each trip: drawn from the policy, or with key None always its likeliest node."""
-    nodes = router.encode(trip)
-    prepared = router.pointer.prepare(nodes)
+def tours(pairs: Pairs, trip: Trip, samples: int, key: PRNGKeyArray | None) -> Tour:
+    """Tours of each trip by a router's `pairs`: drawn from the policy, or with key None always its likeliest node."""
     batch, sites, vehicles = trip.depot.shape[:-1], trip.values.shape[-1], trip.reach.shape[-1]
     steps = sites + vehicles - 1
     legs = _legs(trip)
@@ -97,14 +92,13 @@ def tours(router: Router, trip: Trip, samples: int, key: PRNGKeyArray | None) ->
     spent = jnp.concatenate([jnp.zeros((*batch, 1)), trip.service], axis=-1)
     worth = jnp.concatenate([jnp.zeros((*batch, 1)), trip.values], axis=-1)
 
-    def allowed(at: Array, left: Array, free: Array) -> Array:
-        there = _rows_at(legs, at)
+    def allowed(there: Array, left: Array, free: Array) -> Array:
         fits = free & (there + (spent + back)[..., None, :] <= left[..., None] - _SLACK)
         return fits.at[..., 0].set(~fits[..., 1:].any(axis=-1))
 
     def choose(carry: Carry) -> Carry:
-        step, found, (vehicle, at, left, free, can) = carry
-        log_probs = router.pointer(router.queries(nodes, trip.present, at, left), prepared, can)
+        step, found, (vehicle, at, there, left, free, can) = carry
+        log_probs = point(pairs, at, left, can)
         if key is not None:
             log_probs = log_probs + jax.random.gumbel(jax.random.fold_in(key, step), log_probs.shape)
         node = jnp.argmax(log_probs, axis=-1)
@@ -114,11 +108,11 @@ def tours(router: Router, trip: Trip, samples: int, key: PRNGKeyArray | None) ->
             allowed=found.allowed.at[..., step, :].set(can),
             value=found.value + _at(worth, node),
         )
-        there = jnp.take_along_axis(_rows_at(legs, at), node[..., None], axis=-1)[..., 0]
         vehicle = jnp.minimum(vehicle + (node == 0).astype(vehicle.dtype), vehicles)
-        left = jnp.where(node == 0, _at(ranges, vehicle), left - there - _at(spent, node))
-        free = free & ~jax.nn.one_hot(node, sites + 1, dtype=bool)
-        return step + 1, found, (vehicle, node, left, free, allowed(node, left, free))
+        gone = jnp.take_along_axis(there, node[..., None], axis=-1)[..., 0] + _at(spent, node)
+        left = jnp.where(node == 0, _at(ranges, vehicle), left - gone)
+        free, there = free & ~jax.nn.one_hot(node, sites + 1, dtype=bool), rows(legs, node)
+        return step + 1, found, (vehicle, node, there, left, free, allowed(there, left, free))
 
     shape = (*batch, samples)
     at, left = jnp.zeros(shape, int), jnp.broadcast_to(trip.reach[..., :1], shape)
@@ -130,7 +124,8 @@ def tours(router: Router, trip: Trip, samples: int, key: PRNGKeyArray | None) ->
         step, _, (vehicle, *_, can) = carry
         return (step < steps) & ~(can[..., 0] & (vehicle >= vehicles - 1)).all()
 
-    begin = (jnp.int32(0), start, (jnp.zeros(shape, int), at, left, free, allowed(at, left, free)))
+    there = rows(legs, at)
+    begin = (jnp.int32(0), start, (jnp.zeros(shape, int), at, there, left, free, allowed(there, left, free)))
     return jax.lax.while_loop(going, choose, begin)[1]
 
 
@@ -140,17 +135,15 @@ def vehicles_of(found: Tour) -> Int[Array, "*batch samples steps"]:
     return jnp.cumsum(home, axis=-1) - home
 
 
-def log_probs(router: Router, trip: Trip, found: Tour) -> Float[Array, "*batch samples"]:
+def log_probs(pairs: Pairs, found: Tour) -> Float[Array, "*batch samples"]:
     """The log-probability of each tour, all steps at once: what was done and allowed is known."""
-    nodes = router.encode(trip)
     before = jnp.concatenate([jnp.zeros_like(found.stops[..., :1]), found.stops[..., :-1]], axis=-1)
     shape = found.stops.shape
 
     def flat(x: Array) -> Array:
         return x.reshape(*shape[:-2], shape[-2] * shape[-1], *x.shape[len(shape) :])
 
-    queries = router.queries(nodes, trip.present, flat(before), flat(found.left))
-    each = router.pointer(queries, router.pointer.prepare(nodes), flat(found.allowed))
+    each = point(pairs, flat(before), flat(found.left), flat(found.allowed))
     chosen = jnp.take_along_axis(each, flat(found.stops)[..., None], axis=-1)
     return chosen.reshape(shape).sum(axis=-1)
 
@@ -163,13 +156,6 @@ def _legs(trip: Trip) -> Float[Array, "*batch nodes nodes"]:
     """Lengths between all nodes."""
     places = jnp.concatenate([trip.depot[..., None, :], trip.sites], axis=-2)
     return jnp.sqrt(jnp.square(places[..., :, None, :] - places[..., None, :, :]).sum(axis=-1))
-
-
-def _rows_at(
-    table: Float[Array, "*batch nodes columns"], node: Int[Array, "*batch queries"]
-) -> Float[Array, "*batch queries columns"]:
-    """Rows of a table, as a product: gathers, and the scatters of their gradients, are slow on a CPU."""
-    return jnp.einsum("...qn,...nc->...qc", jax.nn.one_hot(node, table.shape[-2], dtype=table.dtype), table)
 
 
 def _at(table: Float[Array, "*batch nodes"], node: Int[Array, "*batch samples"]) -> Float[Array, "*batch samples"]:

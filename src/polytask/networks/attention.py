@@ -1,11 +1,12 @@
 """Attention over sets: a transformer's encoder without positions, and a pointer to what it encodes."""
 
 import math
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from polytask.networks.layers import LayerNorm
 
@@ -98,10 +99,24 @@ def attend(
     return jnp.einsum("...hqn,...nhs->...qhs", weights, v)
 
 
+class Pairs(NamedTuple):
+    """What a pointer has to know of each pair of a node where a query starts and a node that it may choose.
+
+    - `glimpse`, `slope`: the glimpse's logits, and how they change with the number that a query brings.
+    - `logits`: what a glimpse at the first node adds to the logit of the second.
+    """
+
+    glimpse: Float[Array, "*batch starts nodes"]
+    slope: Float[Array, "*batch nodes"]
+    logits: Float[Array, "*batch nodes nodes"]
+
+
 class Pointer(eqx.Module):
     """Logits over nodes for queries: a glimpse at the nodes, then 10 tanh(q k / sqrt(width)).
 
     Kool et al., arXiv 1803.08475, equations 5 to 8; the glimpse has one head there for every 16 columns, and one here.
+    With one head all but the softmaxes is linear, and so is a query in where it starts: products over the width are
+    made once for each pair of nodes, not for each step of each sample.
     """
 
     glimpse_keys: Linear
@@ -113,21 +128,41 @@ class Pointer(eqx.Module):
         parts = [Linear(width, width, key=k) for k in jax.random.split(key, 4)]
         self.glimpse_keys, self.glimpse_values, self.glimpse_output, self.keys = parts
 
-    def prepare(self, nodes: Float[Array, "*batch nodes width"]) -> tuple[Array, Array, Array]:
-        """What is computed once for all queries: keys and values of the glimpse, keys of the logits."""
-        return self.glimpse_keys(nodes)[..., None, :], self.glimpse_values(nodes)[..., None, :], self.keys(nodes)
-
     def __call__(
         self,
-        queries: Float[Array, "*batch queries width"],
-        prepared: tuple[Array, Array, Array],
-        mask: Bool[Array, "*batch queries nodes"],
-    ) -> Float[Array, "*batch queries nodes"]:
-        """Log-probabilities over the nodes; those that the mask forbids are at -1e9."""
-        k, v, keys = prepared
-        seen = self.glimpse_output(attend(queries[..., None, :], k, v, mask)[..., 0, :])
-        logits = 10 * jnp.tanh(jnp.einsum("...qw,...nw->...qn", seen, keys) / math.sqrt(queries.shape[-1]))
-        return jax.nn.log_softmax(jnp.where(mask, logits, _FAR), axis=-1)
+        nodes: Float[Array, "*batch nodes width"],
+        starts: Float[Array, "*batch starts width"],
+        slope: Float[Array, " width"],
+    ) -> Pairs:
+        """For queries that are a row of `starts` and a number times `slope`."""
+        scale = math.sqrt(nodes.shape[-1])
+        keys = self.glimpse_keys(nodes) / scale
+        seen = self.glimpse_output(self.glimpse_values(nodes))  # a glimpse is a mean, which keeps the bias
+        return Pairs(
+            jnp.einsum("...sw,...nw->...sn", starts, keys),
+            jnp.einsum("w,...nw->...n", slope, keys),
+            jnp.einsum("...mw,...nw->...mn", seen, self.keys(nodes) / scale),
+        )
+
+
+def point(
+    pairs: Pairs,
+    start: Int[Array, "*batch queries"],
+    number: Float[Array, "*batch queries"],
+    mask: Bool[Array, "*batch queries nodes"],
+) -> Float[Array, "*batch queries nodes"]:
+    """Log-probabilities over the nodes of queries from `start` on; those that the mask forbids are at -1e9."""
+    glimpse = rows(pairs.glimpse, start) + number[..., None] * pairs.slope[..., None, :]
+    weights = jax.nn.softmax(jnp.where(mask, glimpse, _FAR), axis=-1)
+    logits = 10 * jnp.tanh(jnp.einsum("...qm,...mn->...qn", weights, pairs.logits))
+    return jax.nn.log_softmax(jnp.where(mask, logits, _FAR), axis=-1)
+
+
+def rows(
+    table: Float[Array, "*batch rows columns"], chosen: Int[Array, "*batch queries"]
+) -> Float[Array, "*batch queries columns"]:
+    """The rows of a table that are chosen."""
+    return jnp.take_along_axis(table, chosen[..., None], axis=-2)
 
 
 def _rows(norm: LayerNorm, x: Float[Array, "*batch width"]) -> Float[Array, "*batch width"]:
