@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "affinity": {"lazy", "losses", "networks", "combine"},
     "tasks": {"config", "plugins", "random"},
     "replay": {"tasks"},
-    "stepping": {"tasks", "random", "machine"},
+    "stepping": {"cluster", "tasks", "random", "machine"},
     "evaluation": {"lazy", "tasks", "stepping", "random"},
     "agents": {*MATHEMATICS, "config", "lazy", "plugins", "replay", "tasks"},
     "runs": {"affinity", "lazy", "tasks", "evaluation", "machine"},

@@ -37,8 +37,11 @@ def connected(address: str = "") -> Iterator[ModuleType]:
     """
     require()
     address = address or os.environ.get(_ADDRESS, "")
-    if not address:
-        _keep_local()
+    if not address and "RAY_AUTH_TOKEN_PATH" not in os.environ:  # or Ray writes one into the home folder
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    if not address or address.startswith(("127.0.0.1:", "localhost:")):
+        # Read while Ray is imported: it then uses the loopback interface alone, which it does by itself on macOS.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")  # a run's work is what this is for
     import ray
@@ -68,10 +71,3 @@ def connected(address: str = "") -> Iterator[ModuleType]:
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _keep_local() -> None:
-    """What Ray reads while it is imported and starts: listen on the loopback interface, a token that no file holds."""
-    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    if "RAY_AUTH_TOKEN_PATH" not in os.environ:
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -45,6 +46,21 @@ def test_two_processes_learn_what_one_does_and_write_one_run(tmp_path):
     assert [path.name for path in (tmp_path / "two" / "checkpoints").iterdir()] == ["step_000000040"]
     lines = (tmp_path / "two" / "evaluations.jsonl").read_text().splitlines()
     assert len(lines) == 1
+
+
+@pytest.mark.slow
+def test_a_process_that_is_lost_ends_the_training_with_a_message_and_a_checkpoint(tmp_path):
+    run = tmp_path / "run"
+    first, second = start(run, "--steps", "100000")
+    while first.poll() is None and not any(run.glob("checkpoints/step_*")):
+        time.sleep(0.1)
+    second.kill()
+    second.communicate()
+    said, _ = first.communicate(timeout=200)
+    assert first.returncode == 1, said
+    assert "a process of this training was lost at step" in said
+    assert "Start all processes again" in said
+    assert checkpoint.latest(run) is not None
 
 
 def test_alone_a_process_is_the_first_and_agrees_with_itself(tmp_path, monkeypatch):

@@ -26,7 +26,7 @@ class OfflineConfig(RunConfig, Generic[AgentT]):
     """Steps between evaluations in simulators, of the tasks that have one; 0 evaluates never."""
     eval_episodes: int = field(10, range="[1, inf)", resumable=True)
     """Episodes of each task in an evaluation."""
-    engine: Literal["auto", "envpool", "process", "serial"] = "auto"
+    engine: Literal["auto", "envpool", "process", "serial", "ray"] = "auto"
     """What steps the tasks in evaluations."""
     checkpoint_every: int = field(10_000, range="[1, inf)", compared=False)
     """Steps between checkpoints."""

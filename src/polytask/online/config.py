@@ -40,7 +40,7 @@ class TrainConfig(RunConfig, Generic[AgentT]):
     """Whether action noise is drawn anew at every step, or held for spans of 1 to 16 steps."""
     task_sampling: Literal["uniform", "unsolved"] = "uniform"
     """Which tasks a batch is drawn from: each alike, or more from those that the agent solves less often."""
-    engine: Literal["auto", "envpool", "process", "serial"] = "auto"
+    engine: Literal["auto", "envpool", "process", "serial", "ray"] = "auto"
     """What steps the tasks; auto takes for each what `polytask tasks` names."""
     mesh: str = field("", resumable=True)
     """Devices to train on: data=4,model=2 splits batches in 4 and the critics' width in 2. Else one device."""

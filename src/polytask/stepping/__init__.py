@@ -1,4 +1,4 @@
-"""Turns a TaskSet into batched transitions: EnvPool, worker processes or one after another, under one contract."""
+"""Turns a TaskSet into batched transitions: EnvPool, worker processes, Ray or one after another, under one contract."""
 
 from typing import Literal
 
@@ -20,14 +20,19 @@ def _build(kind: str, tasks: dict[int, TaskSpec]) -> Engine:
         from polytask.stepping.process import ProcessEngine
 
         return ProcessEngine(tasks)
+    if kind == "ray":
+        from polytask.stepping.remote import RayEngine
+
+        return RayEngine(tasks)
     from polytask.stepping.serial import SerialEngine
 
     return SerialEngine(tasks)
 
 
-def make_stepper(
-    tasks: TaskSet, engine: Literal["auto", "envpool", "process", "serial"] = "auto", *, goal_seed: int
-) -> Stepper:
+EngineName = Literal["auto", "envpool", "process", "serial", "ray"]
+
+
+def make_stepper(tasks: TaskSet, engine: EngineName = "auto", *, goal_seed: int) -> Stepper:
     """A Stepper of all tasks, which takes its first step after `reset(seed)`.
 
     "auto" steps each task on the engine that its TaskSpec names, which may differ from task to task. `goal_seed` picks

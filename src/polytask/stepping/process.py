@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from polytask.machine import cores
 from polytask.stepping.base import Faults, Transition
@@ -15,6 +15,27 @@ from polytask.tasks.spec import TaskSpec
 
 TIMEOUT = 60.0
 """In seconds: an environment that gives no answer for so long is taken to hang."""
+
+
+@runtime_checkable
+class Worker(Protocol):
+    """Something that steps the tasks in `specs`, by their rows."""
+
+    specs: dict[int, TaskSpec]
+
+    def start(self, seeds: Mapping[int, int]) -> None:
+        """Asks for the first observations of these rows."""
+        ...
+
+    def ask(self, request: str, arguments: dict[int, Any]) -> None:
+        """Asks for an answer for each row."""
+        ...
+
+    def answers(self) -> tuple[dict[int, Any], Faults]:
+        """What was asked for, and the faults."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class _Worker:
@@ -106,7 +127,7 @@ class ProcessEngine:
         self.rows: Sequence[int] = tuple(tasks)
         count = min(len(tasks), workers or cores())
         shares = [{row: tasks[row] for row in self.rows[first::count]} for first in range(count)]
-        self._workers = [_Worker(share, timeout) for share in shares]
+        self._workers: Sequence[Worker] = [_Worker(share, timeout) for share in shares]
 
     def start(self, seeds: Mapping[int, int]) -> tuple[Mapping[int, Any], Faults]:
         asked = []
@@ -129,7 +150,7 @@ class ProcessEngine:
             worker.close()
 
 
-def _together(workers: Sequence[_Worker]) -> tuple[dict[int, Any], dict[int, str]]:
+def _together(workers: Sequence[Worker]) -> tuple[dict[int, Any], dict[int, str]]:
     answers: dict[int, Any] = {}
     faults: dict[int, str] = {}
     for worker in workers:

@@ -1,41 +1,57 @@
-"""The far end of the process engine: `python -m polytask.stepping.worker FD` serves some tasks until it is closed.
+"""The far end of the process and the Ray engine: some tasks that are stepped for a training elsewhere.
 
-It answers for every task by itself, so that the engine knows which one was being stepped when a worker dies or hangs.
-It must not import JAX, which would cost each worker a second and 200 MB.
+`python -m polytask.stepping.worker FD` serves them until it is closed. It answers for every task by itself, so that the
+engine knows which one was being stepped when a worker dies or hangs. It must not import JAX, which would cost each
+worker a second and 200 MB.
 """
 
 import signal
 import sys
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
 
-def serve(connection: Connection) -> None:
-    """Answers ("start", {row: (spec, seed)}) and ("step", {row: action}) with one (row, answer) for each row.
+class Served:
+    """Some tasks, by their rows, that are stepped for an engine elsewhere.
 
-    An answer is an observation or a Transition, or the text of the error that an environment raised.
+    `paths` are looked through for modules after those of this process.
     """
-    from polytask.stepping.serial import LocalTask, describe
 
-    tasks: dict[int, LocalTask] = {}
+    def __init__(self, paths: Sequence[str] = ()) -> None:
+        sys.path += [path for path in paths if path not in sys.path]
+        self._tasks: dict[int, Any] = {}
 
-    def start(row: int, argument: Any) -> Any:
-        if row in tasks:
-            tasks.pop(row).close()
-        tasks[row] = LocalTask(*argument)
-        return tasks[row].first()
+    def answer(self, request: str, row: int, argument: Any) -> Any:
+        """To "start" with (spec, seed) the first observation, to "step" with an action a Transition; or the text of the
+        error that the environment raised."""
+        from polytask.stepping.serial import LocalTask, describe
 
+        try:
+            if request == "step":
+                return self._tasks[row].step(argument)
+            if row in self._tasks:
+                self._tasks.pop(row).close()
+            self._tasks[row] = LocalTask(*argument)
+            return self._tasks[row].first()
+        except Exception as error:
+            return describe(error)
+
+    def answers(self, request: str, arguments: dict[int, Any]) -> dict[int, Any]:
+        """One answer for each row."""
+        return {row: self.answer(request, row, argument) for row, argument in arguments.items()}
+
+
+def serve(connection: Connection) -> None:
+    """Answers ("start", {row: (spec, seed)}) and ("step", {row: action}) with one (row, answer) for each row."""
+    served = Served()
     while True:
         try:
             request, arguments = connection.recv()
         except (EOFError, ConnectionError):
             return  # the engine was closed, or its process has ended
         for row, argument in arguments.items():
-            try:
-                answer = start(row, argument) if request == "start" else tasks[row].step(argument)
-            except Exception as error:
-                answer = describe(error)
-            connection.send((row, answer))
+            connection.send((row, served.answer(request, row, argument)))
 
 
 def main() -> None:
