@@ -10,6 +10,7 @@ import pytest
 from polytask.policies import video
 from polytask.policies.policy import load
 from polytask.policies.video import VideoError
+from polytask.runs.folder import video_file
 from polytask.tasks import opengl, resolve
 from tests.small import PLANE, POINT, command
 
@@ -29,7 +30,7 @@ def frames(file):
 def test_an_episode_is_filmed_frame_by_frame(trained_run, tmp_path):
     needs_encoder()
     policy = load(trained_run)
-    out = tmp_path / "videos" / video.file_name(POINT)
+    out = video_file(tmp_path, POINT)
     assert out.name == "gym-tests.small-point.mp4"
     returned, _ = video.record_episode(policy, POINT, out, seed=1)
     assert returned < 0
@@ -45,8 +46,8 @@ def test_evaluate_films_every_task(trained_run, tmp_path):
     code, out, _ = command("evaluate", str(run), "--episodes", "1", "--video")
     assert code == 0
     for task in (POINT, PLANE):
-        assert (run / "videos" / video.file_name(task)).stat().st_size > 500
-        assert f"videos/{video.file_name(task)}" in out
+        assert video_file(run, task).stat().st_size > 500
+        assert f"videos/{video_file(run, task).name}" in out
 
 
 def test_a_task_without_a_picture_is_named_and_the_others_are_filmed(trained_run, tmp_path, monkeypatch):
@@ -102,6 +103,6 @@ def test_the_official_simulators_are_filmed(task, tmp_path):
     if "cannot render here" in done.stderr or "not installed" in done.stderr:
         pytest.skip(done.stderr)
     assert done.returncode == 0, done.stderr
-    pixels = frames(run / "videos" / video.file_name(task))
+    pixels = frames(video_file(run, task))
     assert len(pixels) == 21 * 240 * 240 * 3
     assert len(set(pixels)) > 50  # not one colour

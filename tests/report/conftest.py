@@ -310,3 +310,12 @@ def make_decision_run(folder: Path, loss: str, seed: int, steps: int = 1_000, ev
         check_names(config, name, lines)
         (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """A headless Chromium."""
+    from tests.report.browser import running
+
+    with running(tmp_path_factory.mktemp("profile")) as found:
+        yield found

@@ -1,26 +1,13 @@
 """The report in a real browser: loads, asks for nothing, and fits a desk and a phone."""
 
 import json
-import re
-import shutil
-import subprocess
-import urllib.request
 
 import pytest
 
 from polytask.report import write_report
+from tests.report import browser as chromium
 
-DRIVER = shutil.which("chromedriver")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-pytestmark = pytest.mark.skipif(
-    not (DRIVER and CHROMIUM), reason="needs chromium and chromedriver (Debian: chromium chromium-driver)"
-)
-
-ARGUMENTS = (
-    "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking "
-    "--disable-component-update --disable-sync --no-first-run"
-)
+pytestmark = chromium.needed
 
 MEASURE = """
 const figures = [...document.querySelectorAll('figure')].filter(f => !f.closest('details:not([open])'));
@@ -41,48 +28,6 @@ return {
 """
 
 
-class Browser:
-    """A headless Chromium, spoken to through chromedriver's own HTTP protocol."""
-
-    def __init__(self, process: subprocess.Popen, profile) -> None:
-        found = next(m for line in process.stdout if (m := re.search(r"successfully on port (\d+)", line)))
-        self.base = f"http://127.0.0.1:{found[1]}/session"
-        options = {"binary": CHROMIUM, "args": [*ARGUMENTS.split(), f"--user-data-dir={profile}"]}
-        wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"}}
-        self.base += "/" + self.call("", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
-
-    def call(self, path: str, body: dict | None = None):
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.base + path, data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)["value"]
-
-    def open(self, path, width: int) -> dict:
-        size = {"width": width, "height": 1200, "deviceScaleFactor": 1, "mobile": False}
-        self.call("/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": size})
-        # What the browser's own start page asked for does not count.
-        self.call("/url", {"url": "about:blank"})
-        self.log("performance")
-        self.call("/url", {"url": path.as_uri()})
-        return self.call("/execute/sync", {"script": MEASURE, "args": []})
-
-    def log(self, kind: str) -> list[dict]:
-        return self.call("/se/log", {"type": kind})
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    command = [DRIVER, "--port=0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        try:
-            found = Browser(process, tmp_path_factory.mktemp("profile"))
-            yield found
-            request = urllib.request.Request(found.base, method="DELETE")
-            urllib.request.urlopen(request, timeout=60).close()
-        finally:
-            process.terminate()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1200, 400])
 @pytest.mark.parametrize("which", ["seeds", "compared", "young"])
@@ -93,7 +38,8 @@ def test_it_loads_silently_and_fits(browser, run_folder, tmp_path, which, width)
         "young": lambda: [run_folder("a", evaluations=1)],
     }[which]()
     report = write_report(runs, tmp_path / "report.html")
-    found = browser.open(report, width)
+    browser.open(report, width)
+    found = browser.run(MEASURE)
     assert found["figures"] >= 6
     assert found["empty"] == []
     assert found["captions"] == found["figures"]
@@ -111,7 +57,8 @@ def test_it_loads_silently_and_fits(browser, run_folder, tmp_path, which, width)
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1200, 400])
 def test_a_report_of_a_training_from_data_loads_silently_and_fits(browser, data_runs, tmp_path, width):
-    found = browser.open(write_report(data_runs, tmp_path / "report.html"), width)
+    browser.open(write_report(data_runs, tmp_path / "report.html"), width)
+    found = browser.run(MEASURE)
     assert found["figures"] >= 5
     assert found["empty"] == found["wide"] == found["resources"] == []
     assert found["captions"] == found["figures"]
@@ -123,7 +70,8 @@ def test_a_report_of_a_training_from_data_loads_silently_and_fits(browser, data_
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1200, 400])
 def test_a_report_of_decisions_loads_silently_and_fits(browser, decision_runs, tmp_path, width):
-    found = browser.open(write_report(decision_runs, tmp_path / "report.html"), width)
+    browser.open(write_report(decision_runs, tmp_path / "report.html"), width)
+    found = browser.run(MEASURE)
     assert found["figures"] >= 7
     assert found["empty"] == found["wide"] == found["resources"] == []
     assert found["captions"] == found["figures"]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from polytask.evaluation.rollouts import Episodes, evaluate
 from polytask.evaluation.scores import has_score, score
 from polytask.evaluation.statistics import Estimate, stratified_bootstrap, task_mean, wilson_interval
 from polytask.policies.policy import Policy, load
+from polytask.runs.folder import video_file
 from polytask.stepping import make_stepper
 from polytask.tasks.spec import TaskSpec
 from polytask.training.kinds import Measured, Options
@@ -137,19 +139,22 @@ def measured(run: Path, options: Options) -> Measured:
     seed = options.seed or 0
     with Console().status(f"{len(policy.tasks)} tasks, {episodes} episodes of each ..."):
         evaluation = evaluate_policy(policy, episodes, seed)
-    after = (lambda: _film(policy, run / "videos", seed)) if options.video else None
+    after = (lambda: film(policy, run, policy.tasks.names, seed)) if options.video else None
     return Measured(_table(policy, evaluation), to_json(evaluation), after)
 
 
-def _film(policy: Policy, folder: Path, seed: int) -> int:
-    """A video of each task; one that cannot be filmed does not keep the others from it, but gives exit code 1."""
-    from polytask.policies.video import VideoError, file_name, record_episode
+def film(policy: Policy, run: Path, tasks: Sequence[str], seed: int = 0) -> int:
+    """A video of each of these tasks in the run's folder.
+
+    One that cannot be filmed does not keep the others from it, but gives exit code 1.
+    """
+    from polytask.policies.video import VideoError, record_episode
 
     code = 0
-    for spec in policy.tasks:
-        out = folder / file_name(spec.name)
+    for task in tasks:
+        out = video_file(run, task)
         try:
-            returned, success = record_episode(policy, spec.name, out, seed)
+            returned, success = record_episode(policy, task, out, seed)
         except VideoError as error:
             print(f"warning: {error}", file=sys.stderr)
             code = 1

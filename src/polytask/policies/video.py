@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -89,11 +88,6 @@ def _picture(env: Any, spec: TaskSpec, observation: Any) -> UInt8[np.ndarray, "h
         pixels = observation[name]
     assert isinstance(space, Image)
     return picture(space, pixels, SIDE)
-
-
-def file_name(task: str) -> str:
-    """The file of a task's video: "metaworld-reach-v3.mp4"."""
-    return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', task)}.mp4"
 
 
 def _frame(env: Any, task: str) -> UInt8[np.ndarray, "height width 3"]:

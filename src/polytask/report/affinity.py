@@ -19,7 +19,7 @@ from polytask.affinity.record import (
     pool,
 )
 from polytask.evaluation import text
-from polytask.report import html
+from polytask.report import html, maps
 from polytask.report.embedding import cluster_order
 from polytask.report.material import Material
 from polytask.report.methods import Method
@@ -93,12 +93,8 @@ def heat_figure(pooled: Pooled, names: Sequence[str] | None = None) -> "Figure":
 
 def affinity(material: Material) -> str:
     """The section on what the tasks do to each other; nothing where no run has measured it."""
-    parts = []
-    for method in material.methods:
-        body = _of_method(method, material)
-        if body:
-            parts.append((f"<h3>{escape(method.label)}</h3>" if len(material.methods) > 1 else "") + body)
-    return html.section("affinity", "What the tasks do to each other", *parts) if parts else ""
+    parts = html.by_method([m.label for m in material.methods], [_of_method(m, material) for m in material.methods])
+    return html.section("affinity", "What the tasks do to each other", parts) if parts else ""
 
 
 def _read(folder: Path) -> tuple[list[Record], int | None]:
@@ -143,7 +139,7 @@ def _of_part(found: Sequence[tuple[list[Record], int | None]], part: str, materi
     values, error = (m[np.ix_(order, order)] for m in (off_diagonal(pooled), pooled.error))
     with np.errstate(invalid="ignore"):
         faint = np.isfinite(values) & ~(np.abs(values) >= 2 * error)
-    grid = html.signed_map(values, faint, [names[i] for i in order], scale)
+    grid = maps.signed_map(values, faint, [names[i] for i in order], scale)
     key = f'<p class="note">{escape(pooled.measure)} −{scale:.2g}<span class="scale both"></span>{scale:.2g}</p>'
     title = "" if part == "model" else f"<h3>The {escape(part)}</h3>"
     pair = [html.figure(grid + key, _sentence(pooled, names))]
@@ -185,7 +181,8 @@ def _conflicts(conflict: Pooled, names: Sequence[str]) -> str:
         ]
         for i in order
     ]
-    table = html.table(["Task", "Conflicts", "Share of the others' gradients"], rows, ["", "n", "fill"])
+    head, shown = ["Task", "Conflicts", "Share of the others' gradients"], [names[i] for i in order]
+    table = html.table(head, rows, ["", "n", "fill"], tasks=shown)
     caption = "How often the gradient of a task points against that of another (negative cosine)."
     if len(names) <= 20:
         return html.figure(table, caption)

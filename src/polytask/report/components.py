@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 def components(material: Material) -> str:
     """The section of runs that record a population; nothing where there is none."""
     parts = []
-    for method in material.methods:
+    for index, method in enumerate(material.methods):
         for run in method.runs:
             population = _population(run)
             if population and population["paths"]:
-                parts.append(f"<h3>{escape(method.label)}, seed {run.seed}</h3>{_graph(population)}")
+                shown = f"<h3>{escape(method.label)}, seed {run.seed}</h3>{_graph(population)}"
+                parts.append(html.of_method(index, shown))
     if not parts:
         return ""
     about = (

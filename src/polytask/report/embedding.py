@@ -1,11 +1,9 @@
 """The learned task embeddings: which tasks the agent holds to be alike."""
 
-from html import escape
-
 import numpy as np
 from jaxtyping import Float, Int
 
-from polytask.report import figures, html
+from polytask.report import figures, html, maps
 from polytask.report.material import Material
 from polytask.report.methods import Method
 
@@ -62,8 +60,8 @@ def _charts(method: Method, material: Material) -> str:
     points, shares = principal_plane(similarity)
     numbered = len(names) > _MOST_NAMES
     labels = [str(i + 1) for i in range(len(names))] if numbered else names
-    matrix = html.cosine_map(similarity, names, numbered)
-    plane = figures.embedding_map(points, shares, labels, f"Task embeddings of {method.label} in the plane")
+    matrix = maps.cosine_map(similarity, names, numbered)
+    plane = figures.embedding_map(points, shares, labels, f"Task embeddings of {method.label} in the plane", names)
     scale = '<p class="note">cosine −1<span class="scale both"></span>1</p>'
     apart = np.where(np.eye(len(names), dtype=bool), -np.inf, similarity)
     i, j = np.unravel_index(int(np.argmax(apart)), apart.shape)
@@ -86,11 +84,9 @@ def embedding(material: Material) -> str:
         r.evaluations.embedding is not None or r.schema.learner == "agent" for m in material.methods for r in m.runs
     ):
         return ""
-    parts = []
-    for method in material.methods:
-        if method.agents == "single":
-            body = html.missing("Single-task agents have no task embedding.")
-        else:
-            body = _charts(method, material)
-        parts.append((f"<h3>{escape(method.label)}</h3>" if len(material.methods) > 1 else "") + body)
-    return html.section("embedding", "What the agent holds to be alike", *parts)
+    bodies = [
+        html.missing("Single-task agents have no task embedding.") if m.agents == "single" else _charts(m, material)
+        for m in material.methods
+    ]
+    parts = html.by_method([m.label for m in material.methods], bodies)
+    return html.section("embedding", "What the agent holds to be alike", parts)

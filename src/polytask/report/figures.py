@@ -8,17 +8,23 @@ from jaxtyping import Float, Int
 
 from polytask.evaluation import text
 from polytask.evaluation.statistics import Curve
-from polytask.report.plot import INK, MUTED, PAPER, SERIES, apart, chart, series_style
+from polytask.report.plot import INK, MUTED, PAPER, SERIES, apart, chart, mark, numbers, series_style
 
 
 class Line(NamedTuple):
-    """One line of a chart: where, how it looks, what stands at its end; `thin` lines are the seeds behind a mean."""
+    """One line of a chart: where, how it looks, what stands at its end.
+
+    `thin` lines are the seeds behind a mean, each with its seed. `method` is the key by which the page switches it on
+    and off, `task` the task's name as shown, or "".
+    """
 
     steps: np.ndarray
     curve: Curve
     style: dict
     label: str = ""
-    thin: Sequence[np.ndarray] = ()
+    thin: Sequence[tuple[str, np.ndarray]] = ()
+    method: str = ""
+    task: str = ""
 
 
 def plain(values: np.ndarray) -> Curve:
@@ -44,15 +50,19 @@ def _step_axis(axes, last: int, ticks: int) -> None:
 
 
 def _draw_line(axes, line: Line) -> None:
-    for seed in line.thin:
-        axes.plot(line.steps, seed, **(line.style | {"linewidth": 0.8, "alpha": 0.45, "linestyle": "-"}))
+    whose = {"method": line.method, "task": line.task} if line.task else {"method": line.method}
+    for seed, values in line.thin:
+        (drawn,) = axes.plot(line.steps, values, **(line.style | {"linewidth": 0.8, "alpha": 0.45, "linestyle": "-"}))
+        mark(drawn, **whose, thin="", seed=seed, **numbers(line.steps, values))
+    bounds = {}
     if line.curve.has_interval:
-        axes.fill_between(
-            line.steps, line.curve.low, line.curve.high, color=line.style["color"], alpha=0.16, linewidth=0
-        )
+        bounds = {"low": line.curve.low, "high": line.curve.high}
+        band = axes.fill_between(line.steps, *bounds.values(), color=line.style["color"], alpha=0.16, linewidth=0)
+        mark(band, **whose)
     # A single evaluation makes no line; a dot shows it.
     marker = {"marker": "o", "markersize": 4, "clip_on": False} if np.isfinite(line.curve.value).sum() == 1 else {}
-    axes.plot(line.steps, line.curve.value, **line.style, **marker)
+    (drawn,) = axes.plot(line.steps, line.curve.value, **line.style, **marker)
+    mark(drawn, **whose, **numbers(line.steps, line.curve.value, **bounds))
 
 
 def _last_point(line: Line, last: int) -> tuple[float, float] | None:
@@ -88,9 +98,10 @@ def aggregate(
         ends = [(line, end) for line in lines if (end := _last_point(line, last))]
         gap = 15 / (height - 60) * (high - low)
         for (line, (x, y)), place in zip(ends, apart([e[1][1] for e in ends], gap, low), strict=True):
-            axes.plot([x], [y], "o", color=line.style["color"], markersize=4.5, clip_on=False)
+            (point,) = axes.plot([x], [y], "o", color=line.style["color"], markersize=4.5, clip_on=False)
+            mark(point, method=line.method)
             label = f"{show(y)}  {line.label}" if wide else show(y)
-            axes.annotate(
+            said = axes.annotate(
                 label,
                 (last, place),
                 xytext=(8, 0),
@@ -99,6 +110,7 @@ def aggregate(
                 color=line.style["color"],
                 annotation_clip=False,
             )
+            mark(said, method=line.method)
 
     return chart(draw, width, height, (46, right, 10, 42), title)
 
@@ -119,7 +131,7 @@ def task_panel(lines: Sequence[Line], last: int, limits: tuple[float, float], na
         ends = [(line, end) for line in own if (end := _last_point(line, last))]
         gap = 12 / (height - 44) * (limits[1] - limits[0])
         for (line, (_, y)), place in zip(ends, apart([e[1][1] for e in ends], gap, limits[0] + gap / 2), strict=True):
-            axes.annotate(
+            said = axes.annotate(
                 text.score(y),
                 (last, place),
                 xytext=(4, 0),
@@ -129,6 +141,7 @@ def task_panel(lines: Sequence[Line], last: int, limits: tuple[float, float], na
                 color=line.style["color"],
                 annotation_clip=False,
             )
+            mark(said, method=line.method)
 
     return chart(draw, width, height, (26, 28, 24, 20), name)
 
@@ -175,7 +188,10 @@ def metric_panel(
 
     def draw(axes) -> None:
         if tasks is not None and lines:
-            axes.plot(lines[0].steps, tasks, color=MUTED, linewidth=0.8, alpha=0.5 if tasks.shape[1] <= 20 else 0.25)
+            faint = 0.5 if tasks.shape[1] <= 20 else 0.25
+            drawn = axes.plot(lines[0].steps, tasks, color=MUTED, linewidth=0.8, alpha=faint)
+            for one, name, values in zip(drawn, names, tasks.T, strict=True):
+                mark(one, task=name, thin="", **numbers(lines[0].steps, values))
         for line in lines:
             _draw_line(axes, line._replace(style=line.style | {"linewidth": 1.8}))
         if everything and _needs_log(np.concatenate([np.ravel(v) for v in everything])):
@@ -200,21 +216,26 @@ def embedding_map(
     shares: tuple[float, float],
     labels: Sequence[str],
     title: str,
+    names: Sequence[str],
 ) -> str:
-    """Tasks in the plane of the two main directions of their embeddings."""
+    """Tasks in the plane of the two main directions of their embeddings; `labels` are their names or numbers."""
     width, height = 360, 340
 
     def draw(axes) -> None:
         reach = 1.25 * np.abs(points).max(initial=1e-9)
         axes.axhline(0, color=MUTED, linewidth=0.5, alpha=0.5)
         axes.axvline(0, color=MUTED, linewidth=0.5, alpha=0.5)
-        axes.scatter(points[:, 0], points[:, 1], s=26, color=SERIES[0], linewidth=1, edgecolor=PAPER, zorder=3)
+        for (x, y), name in zip(points, names, strict=True):
+            point = axes.scatter([x], [y], s=26, color=SERIES[0], linewidth=1, edgecolor=PAPER, zorder=3)
+            mark(point, task=name, tip=name)
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[])
         axes.spines["bottom"].set_visible(False)
         axes.set_xlabel(f"first direction ({shares[0]:.0%} of the spread)")
         axes.set_ylabel(f"second direction ({shares[1]:.0%})")
+        called = dict(zip(labels, names, strict=True))
         for label, x, y, align in _label_places(points / reach, labels, width - 40, height - 40):
-            axes.text(x * reach, y * reach, label, fontsize=10, color=INK, ha=align, va="center", zorder=4)
+            said = axes.text(x * reach, y * reach, label, fontsize=10, color=INK, ha=align, va="center", zorder=4)
+            mark(said, task=called[label])
 
     return chart(draw, width, height, (26, 10, 10, 28), title)
 
@@ -247,4 +268,4 @@ def _label_places(points: np.ndarray, labels: Sequence[str], width: int, height:
 
 def steps_and_values(steps: Int[np.ndarray, " rows"], values: Float[np.ndarray, " rows"], index: int = 0) -> Line:
     """A plain line in the colour of the index-th method."""
-    return Line(steps, plain(values), series_style(index))
+    return Line(steps, plain(values), series_style(index), method=str(index))

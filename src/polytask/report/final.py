@@ -9,7 +9,6 @@ from polytask.evaluation.statistics import Estimate
 from polytask.report import html
 from polytask.report.material import Material, score_word
 from polytask.report.methods import Method
-from polytask.report.published import Published
 from polytask.report.results import MethodResult, TaskResult, compare, task_scores
 from polytask.runs.records import Schema
 
@@ -31,9 +30,13 @@ def _seeds(count: int) -> str:
     return "one seed" if count == 1 else f"{count} seeds"
 
 
-def _task_table(
-    method: Method, result: MethodResult, published: Published | None, names: dict[str, str], schema: Schema
-) -> str:
+def _task_table(index: int, result: MethodResult, material: Material) -> str:
+    method, published, names, schema = (
+        material.methods[index],
+        material.published[index],
+        material.names,
+        material.schema,
+    )
     success = any(math.isfinite(t.success) for t in result.tasks)
     # Where every score is a success rate, one column says both.
     same = success and all(s.judged == "success" for s in method.specs)
@@ -56,20 +59,23 @@ def _task_table(
     )
     rows = []
     for task in result.tasks:
-        row = [escape(names[task.name]), schema.score(task.success), schema.score(task.score.value)]
-        row += [html.score_bar(*task.score, task.published if theirs else None), _interval_cell(task, one_over, schema)]
+        bar = html.score_bar(*task.score, task.published if theirs else None, method=index)
+        success, value = schema.score(task.success), html.score(schema.score(task.score.value), index)
+        row = [escape(names[task.name]), value if same else success, value, bar]
+        row.append(_interval_cell(task, one_over, schema))
         rows.append([*row, schema.score(task.published), text.number(task.returned)])
     several = len(rows) > 1
-    mean = schema.score(result.mean.value)
+    mean = html.score(schema.score(result.mean.value), index)
     beside = float(published.mean[point]) if theirs and published and published.mean is not None else None
     over = schema.bounds(result.mean) if result.mean.has_interval else f"<small>{_seeds(len(method.seeds))}</small>"
-    bar = html.score_bar(*result.mean, beside)
+    bar = html.score_bar(*result.mean, beside, method=index)
     if several:
         rows.append(
             ["Mean", mean if same else "", mean, bar, over, schema.score(beside) if beside is not None else "", ""]
         )
     kept = [[cell for cell, column in zip(row, columns, strict=True) if column[2]] for row in rows]
-    return html.table([c[0] for c in columns if c[2]], kept, [c[1] for c in columns if c[2]], total=several)
+    kinds, tasks = [c[1] for c in columns if c[2]], [names[task.name] for task in result.tasks]
+    return html.table([c[0] for c in columns if c[2]], kept, kinds, total=several, tasks=tasks)
 
 
 def _side_by_side(material: Material) -> str:
@@ -80,24 +86,26 @@ def _side_by_side(material: Material) -> str:
     found = [task_scores(m, material.step, material.shared) for _, m in evaluated]
     references = material.references()
     point = references[0].index_at(material.step) if references else None
-    columns = [("Task", ""), *((escape(m.label), "n") for _, m in evaluated), ("Score from 0 to 1", "fill")]
+    heads = [(html.of_method(i, escape(m.label), "span"), "n") for i, m in evaluated]
+    columns = [("Task", ""), *heads, ("Score from 0 to 1", "fill")]
     if point is not None:
         columns.append((f"{escape(references[0].label)}, {text.steps(int(references[0].steps[point]))}", "n"))
     rows = []
     for t, name in enumerate(material.shared):
         known = references[0].tasks.get(name) if point is not None else None
         published = float(known[point]) if known is not None else None
-        colours = [f"--s{i % 6 + 1}" for i, _ in evaluated]
-        bars = [html.score_bar(*f[t], published, c, slim=True) for f, c in zip(found, colours, strict=True)]
-        row = [escape(material.names[name]), *(schema.score(f[t].value) for f in found), "".join(bars)]
+        own = [(i, f[t]) for (i, _), f in zip(evaluated, found, strict=True)]
+        bars = [html.score_bar(*e, published, f"--s{i % 6 + 1}", slim=True, method=i) for i, e in own]
+        row = [escape(material.names[name]), *(html.score(schema.score(e.value), i) for i, e in own), "".join(bars)]
         rows.append(row + ([schema.score(published)] if point is not None else []))
     caption = (
         f"Every task's score at {text.steps(material.step)} {schema.unit}, the last evaluation that all methods share."
     )
     ticks = ", the tick the published score" if point is not None else ""
     key = f"Bars are in the order and the colours of the methods, their lines 95 % intervals over seeds{ticks}."
-    table = html.table([c[0] for c in columns], rows, [c[1] for c in columns])
-    colours = html.legend([(f"--s{i % 6 + 1}", m.label, "solid") for i, m in evaluated])
+    tasks = [material.names[name] for name in material.shared]
+    table = html.table([c[0] for c in columns], rows, [c[1] for c in columns], tasks=tasks)
+    colours = html.legend([(f"--s{i % 6 + 1}", m.label, "solid", str(i)) for i, m in evaluated])
     return html.figure(colours + table, caption, key)
 
 
@@ -105,7 +113,8 @@ def results(material: Material) -> str:
     """The section with every task's last evaluation, beside published numbers."""
     several, schema = len(material.methods) > 1, material.schema
     parts = [_side_by_side(material)] if several and material.step is not None and material.shared else []
-    for method, result, published in zip(material.methods, material.results, material.published, strict=True):
+    for index, (method, result) in enumerate(zip(material.methods, material.results, strict=True)):
+        published = material.published[index]
         if result is None:
             whose = method.label if several else "this run"
             parts.append(html.missing(f"There is no table: {whose} has not been evaluated yet (see --eval-every)."))
@@ -118,8 +127,9 @@ def results(material: Material) -> str:
         if published is not None and published.index_at(result.step) is not None:
             marks.append("the orange tick is the published score")
         key = f"{', '.join(marks).capitalize()}." if marks else ""
-        table = html.figure(_task_table(method, result, published, material.names, schema), caption, key)
-        parts.append(html.details(f"{method.label}, with intervals", table) if several else table)
+        table = html.figure(_task_table(index, result, material), caption, key)
+        more = html.of_method(index, html.details(f"{method.label}, with intervals", table))
+        parts.append(more if several else table)
     return html.section("results", "Final results by task", *parts)
 
 
@@ -162,5 +172,6 @@ def comparison(material: Material) -> str:
         f"evaluation that all share, over the {text.plural(len(material.shared), 'task')} that all have; the small "
         "numbers are 95 % intervals over seeds, and P is the chance that a run beats one of the first method on a task."
     )
-    table = html.table(head, rows, ["", *["n"] * (len(head) - 1)])
+    own = [i for i, m in enumerate(material.methods) if m.steps.size]
+    table = html.table(head, rows, ["", *["n"] * (len(head) - 1)], methods=own)
     return html.section("comparison", "Comparison", html.figure(table, caption))

@@ -23,14 +23,8 @@ def _read(run: Path) -> dict[str, Any] | None:
 
 def forgotten(material: Material) -> str:
     """The section on forgetting: each old task before and after, means over the seeds; "" where no run has it."""
-    parts = []
-    for method in material.methods:
-        found = [content for run in method.runs if (content := _read(run.path))]
-        if not found:
-            continue
-        if len(material.methods) > 1:
-            parts.append(f"<h3>{escape(method.label)}</h3>")
-        parts.append(_table(found))
+    found = [[content for run in m.runs if (content := _read(run.path))] for m in material.methods]
+    parts = html.by_method([m.label for m in material.methods], [_table(one) if one else "" for one in found])
     if not parts:
         return ""
     note = html.paragraph(
@@ -38,7 +32,7 @@ def forgotten(material: Material) -> str:
         "the old tasks' own embeddings. With --keep they are trained on, and stand among the tasks above.",
         "note",
     )
-    return html.section("forgotten", "What was forgotten", *parts, note)
+    return html.section("forgotten", "What was forgotten", parts, note)
 
 
 def _table(found: list[dict[str, Any]]) -> str:

@@ -1,13 +1,12 @@
 """Learning curves over all tasks and by task, and the heat map of scores over time."""
 
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 
 from polytask.evaluation import text
 from polytask.evaluation.statistics import Curve, Statistic, aggregate_curve, interquartile_mean, task_mean
-from polytask.report import figures, html
+from polytask.report import figures, html, maps
 from polytask.report.figures import Line, plain
 from polytask.report.material import Material, score_word, shared_scores
 from polytask.report.methods import Method
@@ -24,13 +23,20 @@ def _published_style(index: int) -> dict:
     return {"color": MUTED, "linestyle": _DASHES[index % 2], "linewidth": 1.6}
 
 
+def _published_line(material: Material, published: Published, index: int, curve: Curve, task: str = "") -> Line:
+    steps, key = published.steps[published.steps <= material.last_evaluation], material.published_key(published.label)
+    return Line(steps, curve, _published_style(index), "" if task else published.label, method=key, task=task)
+
+
 def curve_legend(material: Material, references: Sequence[Published]) -> str:
     """One entry for each method, and for each published curve."""
     several = len(material.methods) > 1
     whose = "this run" if len(material.methods[0].runs) == 1 else f"these {len(material.methods[0].runs)} runs"
-    entries = [(f"--s{i % 6 + 1}", m.label if several else whose, "solid") for i, m in enumerate(material.methods)]
-    dashes = ("dashed", "dotted")
-    return html.legend(entries + [("--muted", p.label, dashes[i % 2]) for i, p in enumerate(references)])
+    entries = [
+        (f"--s{i % 6 + 1}", m.label if several else whose, "solid", str(i)) for i, m in enumerate(material.methods)
+    ]
+    dashes, key = ("dashed", "dotted"), material.published_key
+    return html.legend(entries + [("--muted", p.label, dashes[i % 2], key(p.label)) for i, p in enumerate(references)])
 
 
 def _method_lines(material: Material, statistic: Statistic) -> list[Line]:
@@ -43,21 +49,22 @@ def _method_lines(material: Material, statistic: Statistic) -> list[Line]:
         seeds = [np.array([float(statistic(one[None, :, e])) for e in range(method.steps.size)]) for one in scores]
         own = f"{text.plural(len(method.seeds), 'seed')}" if len(material.methods) == 1 else method.label
         label = own if len(own) < 26 else f"{own[:24]}…"
-        lines.append(Line(method.steps, curve, series_style(index), label, seeds if len(seeds) > 1 else ()))
+        thin = list(zip(method.seeds, seeds, strict=True)) if len(seeds) > 1 else ()
+        lines.append(Line(method.steps, curve, series_style(index), label, thin, str(index)))
     return lines
 
 
-def _published_lines(references: Sequence[Published], which: str, last: int) -> list[Line]:
+def _published_lines(material: Material, references: Sequence[Published], which: str) -> list[Line]:
     lines = []
     for index, published in enumerate(references):
         values, bounds = (
             (published.mean, published.mean_bounds) if which == "mean" else (published.iqm, published.iqm_bounds)
         )
-        shown = published.steps <= last
+        shown = published.steps <= material.last_evaluation
         if values is None or not shown.any():
             continue
         curve = plain(values[shown]) if bounds is None else Curve(values[shown], bounds[0, shown], bounds[1, shown])
-        lines.append(Line(published.steps[shown], curve, _published_style(index), published.label))
+        lines.append(_published_line(material, published, index, curve))
     return lines
 
 
@@ -142,7 +149,7 @@ def _aggregate_charts(material: Material) -> str:
     if any(len(m.seeds) > 1 for m in material.methods) and not schema.against:
         wanted.insert(0, ("Interquartile mean (IQM)", "iqm", interquartile_mean))
     for name, which, statistic in wanted:
-        ours, theirs = _method_lines(material, statistic), _published_lines(references, which, last)
+        ours, theirs = _method_lines(material, statistic), _published_lines(material, references, which)
         chart = _both_widths(
             [*ours, *theirs], last, f"{'IQM' if which == 'iqm' else 'mean'} {word}", f"{name} {word} over steps", axis
         )
@@ -181,13 +188,16 @@ def _task_lines(material: Material, name: str, scored: bool, references: Sequenc
     for index, published in enumerate(references):
         shown = published.steps <= material.last_evaluation
         if name in published.tasks and shown.any():
-            lines.append(Line(published.steps[shown], plain(published.tasks[name][shown]), _published_style(index)))
+            curve = plain(published.tasks[name][shown])
+            lines.append(_published_line(material, published, index, curve, material.names[name]))
     for index, method in enumerate(material.methods):
         if name not in method.names or not method.steps.size:
             continue
         values = (method.scores if scored else method.returns)[:, method.names.index(name)]
-        thin = list(values) if len(values) > 1 and len(material.methods) == 1 else ()
-        lines.append(Line(method.steps, plain(_seed_mean(values)), series_style(index), method.label, thin))
+        several = len(values) > 1 and len(material.methods) == 1
+        thin = list(zip(method.seeds, values, strict=True)) if several else ()
+        curve, style = plain(_seed_mean(values)), series_style(index)
+        lines.append(Line(method.steps, curve, style, method.label, thin, str(index), material.names[name]))
     return lines
 
 
@@ -222,7 +232,8 @@ def by_task(material: Material) -> str:
             + figures.task_panel(lines[n], material.last_evaluation, common or _own_limits(lines[n]), material.names[n])
             for n in tasks
         ]
-        parts.append(html.figure(html.grid(charts, small=True), _task_caption(material, tasks, scored)))
+        panels = html.grid(charts, small=True, tasks=[material.names[n] for n in tasks])
+        parts.append(html.figure(panels, _task_caption(material, tasks, scored)))
     return html.section("tasks", "Learning, task by task", *parts)
 
 
@@ -256,26 +267,21 @@ def heat(material: Material) -> str:
     """The section with every task's score over time, as a heat map; nothing where there is one task (`by_task`)."""
     if material.schema.against or len(material.specs) == 1:
         return ""
-    parts = []
-    for method in material.methods:
-        known = np.asarray(np.isfinite(method.scores).any((0, 2)))
-        if len(material.methods) > 1:
-            parts.append(f"<h3>{escape(method.label)}</h3>")
-        if not known.any():
-            why = "no evaluation has been recorded yet" if not method.steps.size else "no task has a score from 0 to 1"
-            parts.append(html.missing(f"There is no heat map: {why}."))
-            continue
-        parts.append(_heat_figure(method, known, material))
-    return html.section("heat", "Which tasks are learned when", *parts)
+    parts = html.by_method([m.label for m in material.methods], [_heat_figure(m, material) for m in material.methods])
+    return html.section("heat", "Which tasks are learned when", parts)
 
 
-def _heat_figure(method: Method, known: np.ndarray, material: Material) -> str:
+def _heat_figure(method: Method, material: Material) -> str:
+    known = np.asarray(np.isfinite(method.scores).any((0, 2)))
+    if not known.any():
+        why = "no evaluation has been recorded yet" if not method.steps.size else "no task has a score from 0 to 1"
+        return html.missing(f"There is no heat map: {why}.")
     values = np.stack([_seed_mean(method.scores[:, t]) for t in np.flatnonzero(known)])
     names = [material.names[n] for n, k in zip(method.names, known, strict=True) if k]
     # Early learners on top: the mean over the whole run is the area under the curve.
     area = np.where(np.isnan(values), 0, values).mean(1)
     order = np.lexsort((-values[:, -1], -area))
-    content = html.heat_map(values[order], [names[i] for i in order], [text.steps(s) for s in method.steps.tolist()])
+    content = maps.heat_map(values[order], [names[i] for i in order], method.steps.tolist())
     word = score_word([s for s, k in zip(method.specs, known, strict=True) if k])
     never = [names[i] for i in order if not (values[i] >= 0.5).any()]
     if values.shape[1] == 1:

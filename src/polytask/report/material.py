@@ -45,6 +45,11 @@ class Material:
         """How the runs read: as the first does."""
         return self.methods[0].runs[0].schema
 
+    def published_key(self, label: str) -> str:
+        """What marks a published result's curves on the page."""
+        labels = dict.fromkeys(p.label for p in (*self.references(), *self.published) if p)
+        return f"published{[*labels].index(label)}"
+
     def references(self) -> list[Published]:
         """Each published result once, for the tasks that all methods share."""
         specs = [s for s in self.specs if s.name in self.shared]

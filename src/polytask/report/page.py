@@ -3,12 +3,14 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from polytask.report import (
     affinity,
     components,
     decisions,
     embedding,
+    films,
     final,
     forgetting,
     html,
@@ -20,7 +22,7 @@ from polytask.report import (
     system,
     training,
 )
-from polytask.report.material import gather
+from polytask.report.material import Material, gather
 
 _CONTENTS = (
     ("sweep", "Sweep"),
@@ -28,6 +30,7 @@ _CONTENTS = (
     ("results", "Final results"),
     ("learning", "Learning"),
     ("tasks", "By task"),
+    ("films", "Films"),
     ("heat", "Heat map"),
     ("forgotten", "Forgetting"),
     ("decisions", "Decisions"),
@@ -49,9 +52,18 @@ def write_report(runs: Sequence[Path], out: Path, of: sweep.Sweep | None = None)
 
     Runs whose configs are equal but for the seed are seeds of one method; other configs are compared, the first being
     the one to beat. Runs of one task each that differ only in the task are together one method, single-task training.
-    The file needs no network and no script. What a run does not hold is named in the report.
+    The file needs no network, and can be read without its script. What a run does not hold is named in the report.
     Raises ValueError if no run is given or a folder is not a run folder, OSError if `out` cannot be written.
     """
+    page = render(runs, of)
+    # A reader, or a crash, never sees half a report.
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+    temporary.write_text(page, encoding="utf-8")
+    return temporary.replace(out)
+
+
+def render(runs: Sequence[Path], of: sweep.Sweep | None = None, live: str = "") -> str:
+    """The page of `write_report`; with `live`, the version of what it shows, one that asks its server for the next."""
     material = gather(runs)
     sections = [
         sweep.section(of) if of else "",
@@ -59,6 +71,7 @@ def write_report(runs: Sequence[Path], out: Path, of: sweep.Sweep | None = None)
         final.results(material),
         learning.aggregate(material),
         learning.by_task(material),
+        films.films(material),
         learning.heat(material),
         forgetting.forgotten(material),
         decisions.decisions(material),
@@ -75,7 +88,17 @@ def write_report(runs: Sequence[Path], out: Path, of: sweep.Sweep | None = None)
     intervals = "docs/statistics.md says how the intervals are made."
     footer = f"<footer>Made by polytask. {material.schema.final} {intervals}</footer>"
     body = overview.header(material) + f"<nav>{''.join(links)}</nav>" + "".join(sections) + footer
-    # A reader, or a crash, never sees half a report.
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    temporary.write_text(html.page(f"polytask: {overview.page_title(material)}", body), encoding="utf-8")
-    return temporary.replace(out)
+    facts = _facts(material) | ({"live": live} if live else {})
+    return html.page(f"polytask: {overview.page_title(material)}", body, facts)
+
+
+def _facts(material: Material) -> dict[str, Any]:
+    """What report.js has to know of the whole: the curves that can be switched on and off, and how numbers read."""
+    methods = [
+        {"key": str(i), "label": m.label, "colour": f"--s{i % 6 + 1}", "seeds": m.seeds}
+        for i, m in enumerate(material.methods)
+    ]
+    reached = [p for p in (*material.references(), *material.published) if p and p.steps[0] <= material.last_evaluation]
+    keys = {material.published_key(p.label): p.label for p in reached}
+    published = [{"key": key, "label": label, "colour": "--muted", "seeds": []} for key, label in keys.items()]
+    return {"series": methods + published, "digits": material.schema.digits}

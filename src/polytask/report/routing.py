@@ -1,11 +1,9 @@
 """How a network's parts are mixed for each task, and which tasks are routed alike."""
 
-from html import escape
-
 import numpy as np
 from jaxtyping import Float
 
-from polytask.report import html
+from polytask.report import html, maps
 from polytask.report.embedding import cluster_order, cosines
 from polytask.report.material import Material
 from polytask.report.methods import Method
@@ -28,7 +26,7 @@ def _charts(method: Method, material: Material) -> str:
     first = tuple(layer[order] for layer in found[0])
     largest = max(float(np.abs(layer).max()) for layer in first)
     shares = all(np.allclose(layer.sum(axis=-1), 1, atol=1e-2) and (layer >= 0).all() for layer in first)
-    weights = html.route_map(first, names, 1.0 if shares else largest or 1.0, "part")
+    weights = maps.route_map(first, names, 1.0 if shares else largest or 1.0, "part")
     seed = "" if len(found) == 1 else ", of the first seed: parts of other seeds have another order"
     scale = (
         '<p class="note">share 0<span class="scale up"></span>1</p>'
@@ -50,7 +48,7 @@ def _charts(method: Method, material: Material) -> str:
         f"({similarity[near]:.3f}), least {names[far[0]]} and {names[far[1]]} ({similarity[far]:.3f})."
     )
     numbered = len(names) > 14
-    matrix = html.cosine_map(similarity, names, numbered)
+    matrix = maps.cosine_map(similarity, names, numbered)
     between = '<p class="note">cosine −1<span class="scale both"></span>1</p>'
     return f'<div class="apart">{html.figure(weights + scale, mixed)}{html.figure(matrix + between, alike)}</div>'
 
@@ -59,8 +57,5 @@ def routing(material: Material) -> str:
     """The section on routes; empty where no run has any."""
     if not any(run.evaluations.routing for method in material.methods for run in method.runs):
         return ""
-    parts = [
-        (f"<h3>{escape(method.label)}</h3>" if len(material.methods) > 1 else "") + _charts(method, material)
-        for method in material.methods
-    ]
-    return html.section("routing", "How tasks are routed", *parts)
+    parts = html.by_method([m.label for m in material.methods], [_charts(m, material) for m in material.methods])
+    return html.section("routing", "How tasks are routed", parts)

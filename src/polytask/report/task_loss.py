@@ -75,14 +75,21 @@ def draw_quality(
         style: dict[str, Any] = {"color": colours[i % len(colours)], "marker": _MARKERS[i % len(_MARKERS)]}
         if name in paths:
             axes.plot(*paths[name], color=style["color"], linewidth=1, alpha=0.6)
-        axes.scatter(error, quality, s=12, alpha=0.5, linewidths=0, **style)
-        axes.scatter([np.mean(error)], [np.mean(quality)], s=60, label=name, zorder=3, **style)
+        for at in zip(error, quality, strict=True):
+            plot.mark(axes.scatter(*at, s=12, alpha=0.5, linewidths=0, **style), tip=_said(f"{name}, a seed", *at))
+        mean = float(np.mean(error)), float(np.mean(quality))
+        point = axes.scatter(*mean, s=60, label=name, zorder=3, **style)
+        plot.mark(point, tip=_said(f"{name}, the mean", *mean))
     errors = np.concatenate([np.asarray(error) for error, _ in (*methods.values(), *paths.values())])
     if errors.min() > 0 and errors.max() > 20 * errors.min():
         axes.set_xscale("log")
         plain_log(axes.xaxis)
     axes.set(xlabel="mean squared error of the predictions", ylabel="decision quality")
     axes.legend(frameon=False, fontsize=9)
+
+
+def _said(name: str, error: float, quality: float) -> str:
+    return f"{name}: quality {quality:.3g}, squared error {error:.3g}"
 
 
 def draw_residual(
@@ -106,7 +113,9 @@ def draw_residual(
         places = every * np.arange(1, values.shape[1] + 1)
         if steps is not None:
             places = np.asarray(steps[name])[every - 1 :: every]
-        axes.plot(places, np.median(values, axis=0), color=colour, label=name)
+        median = np.median(values, axis=0)
+        (drawn,) = axes.plot(places, median, color=colour, label=name)
+        plot.mark(drawn, name=name, **plot.numbers(places, median))
         axes.fill_between(places, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0)
     axes.set_yscale("log")
     plain_log(axes.yaxis)

@@ -18,24 +18,29 @@ def _nan_mean(stack: np.ndarray) -> np.ndarray:
     return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
-def _aligned(method: Method, pick) -> tuple[np.ndarray, np.ndarray] | None:
-    """The runs' values at the steps that all runs logged, stacked as (runs, rows, ...)."""
-    found = [(r.metrics.steps, values) for r in method.runs if (values := pick(r)) is not None and len(values)]
+def _aligned(method: Method, pick) -> tuple[np.ndarray, np.ndarray, list[str]] | None:
+    """The steps that all runs logged, the runs' values at them, stacked as (runs, rows, ...), and the runs' seeds."""
+    found = [(r.seed, r.metrics.steps, v) for r in method.runs if (v := pick(r)) is not None and len(v)]
     if not found:
         return None
-    steps = found[0][0]
-    for other, _ in found[1:]:
+    steps = found[0][1]
+    for _, other, _ in found[1:]:
         steps = np.intersect1d(steps, other)
-    return steps, np.stack([values[np.isin(own, steps)] for own, values in found])
+    seeds = [seed for seed, _, _ in found]
+    return steps, np.stack([values[np.isin(own, steps)] for _, own, values in found]), seeds
 
 
 def _line(method: Method, index: int, key: str) -> Line | None:
     aligned = _aligned(method, lambda run: run.metrics.values.get(key))
     if aligned is None or not np.isfinite(aligned[1]).any():
         return None
-    steps, values = aligned
-    seeds = list(values) if len(values) > 1 else ()
-    return Line(steps, plain(_nan_mean(values)), series_style(index), method.label, seeds)
+    steps, values, seeds = aligned
+    thin = list(zip(seeds, values, strict=True)) if len(values) > 1 else ()
+    return Line(steps, plain(_nan_mean(values)), series_style(index), method.label, thin, str(index))
+
+
+def _plain_line(method: Method, index: int, steps: np.ndarray, values: np.ndarray) -> Line:
+    return Line(steps, plain(values), series_style(index), method.label, method=str(index))
 
 
 def _tasks(method: Method, key: str) -> tuple[np.ndarray, np.ndarray] | None:
@@ -57,11 +62,11 @@ def _panel(method: Method, index: int, key: str, title: str, material: Material)
     """The agent's line with its tasks behind it; the mean over tasks where only tasks were logged."""
     line, tasks = _line(method, index, key), _tasks(method, key)
     if tasks is not None and len(method.specs) > 1:
-        line = line or Line(tasks[0], plain(_nan_mean(tasks[1].T)), series_style(index), method.label)
+        line = line or _plain_line(method, index, tasks[0], _nan_mean(tasks[1].T))
         # Tasks and agent are logged in the same rows; where they are not, only the agent's line can be drawn.
         per_task = tasks[1] if len(line.steps) == len(tasks[0]) else None
     elif tasks is not None:
-        line, per_task = line or Line(tasks[0], plain(tasks[1][:, 0]), series_style(index), method.label), None
+        line, per_task = line or _plain_line(method, index, tasks[0], tasks[1][:, 0]), None
     else:
         per_task = None
     if line is None or not line.steps.size:
@@ -103,5 +108,8 @@ def training(material: Material) -> str:
             charts.append(figures.metric_panel(lines, None, (), material.last_step, name, schema.unit))
     caption = f"Training quantities against {schema.axis}, means over seeds; thin lines are single seeds."
     body = html.figure(html.grid(charts), caption) if charts else html.missing("Training logged no losses yet.")
-    each = [html.details(f"{m.label}, task by task", _method_panels(m, i, material)) for i, m in enumerate(methods)]
+    each = [
+        html.of_method(i, html.details(f"{m.label}, task by task", _method_panels(m, i, material)))
+        for i, m in enumerate(methods)
+    ]
     return html.section("training", title, curve_legend(material, []), body, *each)

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import socket
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -19,6 +20,11 @@ LOCK = "lock"
 CHECKPOINTS = "checkpoints"
 PREFIX = "step_"  # of the folder of a checkpoint
 GROUPED = "groups"  # the field by which the configuration of a run that joins those of groups differs
+
+
+def video_file(run: Path, task: str) -> Path:
+    """Where the video of a task is: "RUN/videos/metaworld-reach-v3.mp4"."""
+    return run / "videos" / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', task)}.mp4"
 
 
 class RunFolderError(storage.StorageError):
