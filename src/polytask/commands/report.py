@@ -24,7 +24,7 @@ def _report(
     figures: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None,
     film: bool = False,
     live: bool = False,
-    port: Annotated[int | None, tyro.conf.arg(help_behavior_hint="")] = None,
+    port: Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")] = None,
 ) -> int:
     """Prints the final table, and writes a report: one file, no network needed.
 
