@@ -62,6 +62,7 @@ def test_figures_are_named_and_drawn_of_what_was_evaluated(run_folder, specs, tm
     ]
     found = figures(runs)
     assert set(found) == {"learning", "tasks", "scores"}
+    assert found["learning"]._repr_png_().startswith(b"\x89PNG"), "a notebook shows it"
     (axes,) = found["learning"].axes
     labelled = [line for line in axes.lines if not line.get_label().startswith("_")]
     assert [line.get_label() for line in labelled] == ["agent.kind=brc", "agent.kind=sac"]

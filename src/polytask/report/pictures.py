@@ -1,10 +1,13 @@
 """The report's main charts as figures of matplotlib, to be shown in a notebook, changed, and saved for a paper."""
 
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 
 from polytask.evaluation import text
 from polytask.evaluation.statistics import aggregate_curve, task_mean
@@ -15,13 +18,22 @@ from polytask.report.results import rng, task_scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _PANELS = 4  # in a row
 _DOTS = 200  # an inch
 
 
-def figures(runs: Path | str | Iterable[Path | str]) -> "dict[str, Figure]":
+class Picture(Figure):
+    """A figure that a notebook shows as it is, whatever backend it has."""
+
+    def _repr_png_(self) -> bytes:
+        drawn = io.BytesIO()
+        with rc_context(STYLE):
+            self.savefig(drawn, format="png")
+        return drawn.getvalue()
+
+
+def figures(runs: Path | str | Iterable[Path | str]) -> dict[str, Picture]:
     """Figures of run folders, by name; runs that differ only in their seed are one method, as in the report.
 
     - "learning": the mean score over the tasks that all methods share, with 95 % stratified-bootstrap bands over seeds.
@@ -41,8 +53,6 @@ def figures(runs: Path | str | Iterable[Path | str]) -> "dict[str, Figure]":
 
 def write_figures(runs: Sequence[Path], folder: Path) -> list[Path]:
     """Each figure as NAME.png and NAME.svg in a folder, which is made. Raises as `figures`, and OSError."""
-    from matplotlib import rc_context
-
     made = figures(runs)
     if not made:
         raise ValueError("there is nothing to draw: no evaluation that all runs share has been recorded yet")
@@ -56,7 +66,7 @@ def write_figures(runs: Sequence[Path], folder: Path) -> list[Path]:
     return written
 
 
-def _learning(material: Material) -> "Figure":
+def _learning(material: Material) -> Picture:
     figure, ((axes,),) = _grid(1, 1, (6.4, 3.6))
     for index, method in _evaluated(material):
         _draw(axes, method, shared_scores(method, material.shared), index)
@@ -65,7 +75,7 @@ def _learning(material: Material) -> "Figure":
     return figure
 
 
-def _tasks(material: Material) -> "Figure":
+def _tasks(material: Material) -> Picture:
     specs = material.specs
     columns = min(_PANELS, len(specs))
     rows = -(-len(specs) // columns)
@@ -84,7 +94,7 @@ def _tasks(material: Material) -> "Figure":
     return figure
 
 
-def _scores(material: Material) -> "Figure":
+def _scores(material: Material) -> Picture:
     specs, methods = material.specs, list(_evaluated(material))
     assert material.step is not None
     figure, ((axes,),) = _grid(1, 1, (6.4, 0.9 + len(specs) * (0.18 + 0.16 * len(methods))))
@@ -121,16 +131,13 @@ def _draw(axes: "Axes", method: Method, scores: np.ndarray, index: int, thin: bo
     axes.plot(method.steps, curve.value, **style, marker=marker, markersize=4, label=method.label)
 
 
-def _grid(rows: int, columns: int, size: tuple[float, float]) -> "tuple[Figure, np.ndarray]":
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
+def _grid(rows: int, columns: int, size: tuple[float, float]) -> tuple[Picture, np.ndarray]:
     with rc_context(STYLE):
-        figure = Figure(figsize=size, layout="constrained", facecolor=PAPER)
+        figure = Picture(figsize=size, layout="constrained", facecolor=PAPER)
         return figure, figure.subplots(rows, columns, squeeze=False, sharex=True)
 
 
-def _finish(figure: "Figure", first: "Axes", material: Material) -> None:
+def _finish(figure: Figure, first: "Axes", material: Material) -> None:
     from matplotlib.ticker import FuncFormatter
 
     first.set_xlim(0, material.last_evaluation)
@@ -139,7 +146,7 @@ def _finish(figure: "Figure", first: "Axes", material: Material) -> None:
     _legend(figure, first, material)
 
 
-def _legend(figure: "Figure", axes: "Axes", material: Material) -> None:
+def _legend(figure: Figure, axes: "Axes", material: Material) -> None:
     if len(material.methods) > 1:
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", frameon=False, ncols=2, fontsize=9)

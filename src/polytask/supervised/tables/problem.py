@@ -7,7 +7,7 @@ import numpy as np
 from polytask.supervised.problem import Problem, Rows, problem_of_rows
 from polytask.supervised.tables.columns import fit_inputs
 from polytask.supervised.tables.parts import known_column, make_parts
-from polytask.supervised.tables.reading import Frame, normal
+from polytask.supervised.tables.reading import Frame, listed, normal
 from polytask.supervised.tables.table import Table
 from polytask.supervised.tables.targets import Target, labels, make_targets
 
@@ -36,7 +36,7 @@ def table_problem(
     if not targets:
         raise ValueError(
             f"name the columns to predict, such as --targets {frame.columns[-1]}; the table has columns "
-            f"{', '.join(map(str, frame.columns))}"
+            f"{listed(frame.columns)}"
         )
     for flag, names in (("--targets", targets), ("--drop", drop)):
         for one in names:

@@ -3,6 +3,7 @@
 pandas rather than polars, since that is what most tables in notebooks are held in; a polars frame is taken too.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,12 @@ def normal(given: Any) -> Frame:
     if repeated:
         raise ValueError(f"the table has more than one column '{repeated[0]}'; give each a name of its own")
     return frame
+
+
+def listed(names: Iterable[object], most: int = 20) -> str:
+    """Names with commas between; of many the first ones, and how many more there are."""
+    found = list(map(str, names))
+    return ", ".join(found[:most]) + (f" and {len(found) - most} more" if len(found) > most else "")
 
 
 def write(frame: Frame, file: Path) -> None:

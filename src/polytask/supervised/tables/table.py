@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from polytask.supervised.tables.columns import Input, encode
-from polytask.supervised.tables.reading import Frame
+from polytask.supervised.tables.reading import Frame, listed
 from polytask.supervised.tables.targets import Target
 
 
@@ -34,8 +34,9 @@ class Table:
         """
         missing = [one.name for one in self.inputs if one.name not in frame.columns]
         if missing:
-            there = ", ".join(map(str, frame.columns))
-            raise ValueError(f"the table lacks {', '.join(missing)}, which the run was trained on; it has {there}")
+            raise ValueError(
+                f"the table lacks {listed(missing)}, which the run was trained on; it has {listed(frame.columns)}"
+            )
         return encode(self.inputs, frame)
 
 

@@ -113,8 +113,8 @@ def _guess(column: Column, values: Sequence[Label]) -> Kind:
 def _values(known: Column) -> list[Label]:
     """The different values in their order, as Python has them."""
     if not is_number(known):
-        words = [str(text) for text in texts(known).unique()]
-        return [*sorted(words, key=lambda text: (text.lower(), text))]
+        words = sorted((str(text) for text in texts(known).unique()), key=lambda text: (text.lower(), text))
+        return [*words]
     if pandas().api.types.is_bool_dtype(known):
         return sorted(map(bool, known.unique()))
     found = np.unique(numbers(known))
