@@ -3,6 +3,7 @@
 import atexit
 import dataclasses
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -82,6 +83,11 @@ def places(config: Any, runs: Mapping[int, Path]) -> dict[int, Path]:
                 shutil.copytree(run, found[seed], ignore=shutil.ignore_patterns("lock", "tensorboard"))
     same("copied", 0)
     return found
+
+
+def lost(error: Exception) -> bool:
+    """Whether an error is of XLA, which names a status first, in a training of several processes: one has gone."""
+    return several() and re.match(r"[A-Z_]{5,}: ", str(error)) is not None
 
 
 def any_of(flag: bool) -> bool:

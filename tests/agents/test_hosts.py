@@ -73,3 +73,11 @@ def test_alone_a_process_is_the_first_and_agrees_with_itself(tmp_path, monkeypat
     assert not hosts.any_of(False)
     hosts.same("anything", 1)
     assert make_mesh("data=1") is not None
+
+
+def test_errors_of_xla_mean_a_lost_process_only_where_there_are_several(monkeypatch):
+    gone, own = ValueError("UNKNOWN: Gloo AllGather failed: Connection reset by peer"), ValueError("--steps is below 1")
+    assert not hosts.lost(gone)
+    monkeypatch.setattr(hosts, "_here", hosts._Here(0, 2))
+    assert hosts.lost(gone)
+    assert not hosts.lost(own)

@@ -85,6 +85,9 @@ def test_a_file_says_the_same_as_the_command_line(tmp_path):
     file = tmp_path / "sweep.yaml"
     file.write_text(f"train: {TRAIN}\nover:\n  agent.tau: [0.01, 2e-2]\n  seed: 0..2\nhalving: 2\n")
     assert read_file(file) == SweepConfig(TRAIN, OVER, halving=2)
+    code, _, errors = command("sweep", str(file), "--steps", "10")
+    assert code == 2
+    assert "write --steps 10 into `train`" in errors
     claim(tmp_path / "sweep", read_file(file))
     assert read_file(tmp_path / "sweep" / config.SWEEP) == read(tmp_path / "sweep") == read_file(file)
 
@@ -128,3 +131,7 @@ def test_without_ray_the_error_names_the_extra(monkeypatch, tmp_path):
     assert code == 2
     assert "pip install 'polytask[ray]'" in errors
     assert not (tmp_path / "sweep").exists()
+    claim(tmp_path / "begun", SweepConfig(TRAIN, OVER))
+    code, _, errors = command("resume", str(tmp_path / "begun"))
+    assert code == 2
+    assert "pip install 'polytask[ray]'" in errors

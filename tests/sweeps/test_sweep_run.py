@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from importlib.util import find_spec
 
 import pytest
 from rich.console import Console
@@ -206,6 +207,7 @@ def test_the_report_of_a_sweep_is_tables_a_page_and_a_csv(swept):
     assert rows[-1]["agent.tau"] == "0.2"
     assert float(rows[-1]["score"]) == pytest.approx(0.22)
     assert float(rows[-1][POINT]) == float(rows[-1]["score"])
+    assert (swept / "results.parquet").exists() == (find_spec("pyarrow") is not None)
 
 
 def test_a_sweep_of_which_nothing_has_begun_says_how_to_begin(tmp_path):

@@ -72,10 +72,11 @@ def _asked(given: Arguments, train: list[str]) -> "SweepConfig":
     if twice:
         raise ValueError(f"--over {twice} is given twice: name all of its values at once, {twice}=A,B")
     numbers = {name: value for name in ("cpus", "gpus", "halving") if (value := getattr(given, name)) is not None}
-    files = [Path(word) for word in train if word.endswith((".yaml", ".yml", ".json"))]
-    if len(files) != 1 or len(train) != 1:
+    if not train or not train[0].endswith((".yaml", ".yml", ".json")):
         return SweepConfig(shlex.join(train), dict(over), **numbers)
-    found = read_file(files[0])
+    if len(train) > 1:
+        raise ValueError(f"beside {train[0]}: write {shlex.join(train[1:])} into `train` in the file")
+    found = read_file(Path(train[0]))
     return dataclasses.replace(found, over={**found.over, **dict(over)}, **numbers)
 
 

@@ -107,8 +107,8 @@ class _Loop:
             again = go_on if len(self.folders) == 1 else "the same command"
             error.add_note(f"A checkpoint of the step before is saved. Once the cause is mended: {again}")
             raise
-        except jax.errors.JaxRuntimeError as error:
-            if not hosts.several():
+        except (jax.errors.JaxRuntimeError, ValueError) as error:
+            if not hosts.lost(error):
                 raise
             raise hosts.HostLostError(
                 f"a process of this training was lost at step {trainer.step:,}, or cannot be reached; the checkpoint "
@@ -214,6 +214,8 @@ class _Loop:
             raise Diverged(faults[0])
         begin = time.monotonic()
         for folder, seconds, saved in zip(self.folders, trainer.seconds, trainer.saved(), strict=True):
+            if hosts.several():
+                hosts.same("what they have learned", checkpoint.fingerprint(saved.arrays))
             seconds["checkpoint"] = seconds.get("checkpoint", 0.0) + time.monotonic() - begin
             counters = {**saved.counters, "timing": dict(seconds)}
             checkpoint.save(folder.path, trainer.step, saved.arrays, counters, saved.segments)
