@@ -8,6 +8,7 @@ from polytask.fleets import Family, check, make_fleet
 from polytask.fleets.heuristics import clustered, inserted, lengths, nearest
 from polytask.fleets.instance import draw, read_sites, unbatched
 from polytask.fleets.names import size_of
+from polytask.fleets.search import searched
 from polytask.fleets.solvers import SOLVERS, ortools, pyvrp
 
 LINE = np.array([[0.1, 0.0], [0.2, 0.0], [0.3, 0.0], [0.9, 0.0]])
@@ -79,6 +80,28 @@ def test_insertion_keeps_what_is_there_and_leaves_nothing_that_fits():
     assert sorted(inserted(fleet, [(2,), ()])[0]) == [0, 1, 2]
     assert inserted(fleet_of(reach=(0.0,)), [(), ()]) == ((), ())
     assert check(fleet_of(vehicles=1, reach=(1.8,)), inserted(fleet_of(vehicles=1, reach=(1.8,)), [()])).served == 4
+
+
+@pytest.mark.parametrize(
+    ("sites", "reach", "scale"),
+    [(12, 1.2, 1), (12, 0.0, 1), (12, 1.2, 0), pytest.param(2, 2.0, 1, marks=pytest.mark.slow)],
+)
+def test_a_search_is_never_worse_and_its_routes_can_be(sites, reach, scale):
+    """Also from nothing, where nothing is in reach, with values of 0, and with fewer sites than vehicles."""
+    family = Family(3, sites, "each", "uniform", (reach, reach), 0.05)
+    (fleet,) = unbatched(draw(family, random.key(0, "test"), 1))
+    fleet = fleet._replace(values=fleet.values * scale)
+    for start in (nearest(fleet), ((),) * 3):
+        assert check(fleet, searched(fleet, start, 0)) == check(fleet, start)
+        assert check(fleet, searched(fleet, start, 5)).value >= check(fleet, start).value
+    with pytest.raises(ValueError, match="rounds"):
+        searched(fleet, start, -1)
+
+
+def test_a_search_finds_what_insertion_does_not():
+    (fleet,) = unbatched(draw(Family(3, 12, ranges=(1.2, 1.2)), random.key(1, "test"), 1))
+    before, after = (check(fleet, routes).value for routes in (nearest(fleet), searched(fleet, nearest(fleet), 30)))
+    assert after > before
 
 
 @pytest.mark.parametrize("solve", [ortools, pyvrp])

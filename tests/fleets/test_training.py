@@ -10,7 +10,7 @@ import polytask
 from polytask.cli import main
 from polytask.fleets import check, make_fleet
 from polytask.fleets.config import FleetConfig
-from polytask.fleets.policy import unit
+from polytask.fleets.instance import unit
 
 SMALL = shlex.split(
     "train fleets/u2-n6 --width 8 --depth 1 --batch-size 2 --samples 2 --pretrain 2 --intensive 2 --round 1 "
@@ -58,6 +58,8 @@ def test_what_was_learned_routes_other_sizes_in_other_units(run):
     assert float(np.ptp(unit(fleet).sites, axis=0).max()) <= 1
     with pytest.raises(ValueError, match="at least 1"):
         policy.routes([fleet], samples=0)
+    with pytest.raises(ValueError, match="rounds"):
+        policy.routes([fleet], rounds=-1)
 
 
 def test_a_fleet_is_solved_from_a_file(run, tmp_path, capsys):

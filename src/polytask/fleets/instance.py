@@ -119,6 +119,19 @@ def make_fleet(
     return whole
 
 
+def unit(fleet: Fleet) -> Fleet:
+    """The same instance in the square in which policies learn, with values up to 1."""
+    places = np.concatenate([fleet.sites, fleet.depots])
+    side = max(float(np.ptp(places, axis=0).max()), 1e-12)
+    return Fleet(
+        sites=fleet.sites / side,
+        values=fleet.values / max(float(fleet.values.max()), 1e-12),
+        service=fleet.service / side,
+        depots=fleet.depots / side,
+        ranges=fleet.ranges / side,
+    )
+
+
 def read_sites(file: Path) -> dict[str, Any]:
     """Sites from a CSV file with the columns x and y, and value and service where it has them.
 

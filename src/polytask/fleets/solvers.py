@@ -1,5 +1,6 @@
 """Routes by packages made for it: OR-Tools and PyVRP, and the table of everything that finds routes without a model."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -72,13 +73,12 @@ def ortools(fleet: Fleet, seconds: float) -> Routes:
 
 
 def pyvrp(fleet: Fleet, seconds: float, start: Sequence[Sequence[int]] | None = None) -> Routes:
-    """PyVRP's iterated local search with prizes, for `seconds`; from `start`, if it is given.
+    """PyVRP's iterated local search with prizes, for `seconds` of its CPU time; from `start`, if it is given.
 
     Raises ImportError, saying what to install, without the package.
     """
     try:
         import pyvrp as package
-        from pyvrp.stop import MaxRuntime
     except ImportError as error:
         raise ImportError("this needs PyVRP: pip install -e '.[fleets]' in the checkout") from error
     lengths, ranges, service, prizes = _matrix(fleet)
@@ -104,7 +104,15 @@ def pyvrp(fleet: Fleet, seconds: float, start: Sequence[Sequence[int]] | None = 
         kind = {vehicle: i for i, group in enumerate(groups) for vehicle in group}
         made = [package.Route(data, list(route), kind[vehicle]) for vehicle, route in enumerate(start) if len(route)]
         initial = package.Solution(data, made)
-    best = package.solve(data, MaxRuntime(seconds), collect_stats=False, display=False, initial_solution=initial).best
+    begin = time.thread_time()
+    found = package.solve(
+        data,
+        lambda best_cost: time.thread_time() - begin >= seconds,
+        collect_stats=False,
+        display=False,
+        initial_solution=initial,
+    )
+    best = found.best
     routes: list[tuple[int, ...]] = [()] * vehicles
     free = [list(group) for group in groups]
     for route in best.routes() if best.is_feasible() else ():
@@ -112,9 +120,16 @@ def pyvrp(fleet: Fleet, seconds: float, start: Sequence[Sequence[int]] | None = 
     return tuple(routes)
 
 
+def _search(fleet: Fleet, seconds: float) -> Routes:
+    from polytask.fleets.search import searched_for  # JAX, which the others do without
+
+    return searched_for(fleet, seconds)
+
+
 SOLVERS: dict[str, Solver] = {
     "greedy": lambda fleet, seconds: nearest(fleet),
     "kmeans": lambda fleet, seconds: clustered(fleet),
+    "search": _search,
     "ortools": ortools,
     "pyvrp": pyvrp,
 }

@@ -77,7 +77,7 @@ class FleetTrainer:
             for i, seed in enumerate(self.seeds):
                 with timed(self.seconds[i], "update"):
                     key = random.key(seed, "fleets.step", self.step)
-                    self.learned[i], metrics = _step(self.config, family, turn, self.learned[i], key)
+                    self.learned[i], metrics = one_step(self.config, family, turn, self.learned[i], key)
                     jax.block_until_ready(metrics)
                     self._logged[i].append(metrics)
                     if self.config.baseline == "rollout" and (self.step + 1) % self.config.round == 0:
@@ -189,7 +189,7 @@ def _begun(config: FleetConfig, seed: int) -> Learned:
 
 
 @eqx.filter_jit
-def _step(
+def one_step(
     config: FleetConfig, family: Family, turn: Turn, learned: Learned, key: PRNGKeyArray
 ) -> tuple[Learned, dict[str, Float[Array, ""]]]:
     """One step of whoever's turn it is, on a batch that is drawn from the family."""
