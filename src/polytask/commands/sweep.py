@@ -91,6 +91,9 @@ def _run(found: "SweepConfig", run: Path | None, address: str) -> int:
     from polytask.sweeps.run import run_sweep, rungs
 
     cluster.require()
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")  # what is checked here must not take memory of the runs' devices
     trials = config.trials(found)
     folder = (run or config.usual_folder(found, trials[0])).absolute()
     steps = rungs(found, trials)

@@ -222,6 +222,7 @@ def check_all(found: Sequence[Trial], folder: Path) -> None:
     for trial in found:
         if trial.configuration not in seen:
             seen.add(trial.configuration)
-            kind = kinds.kind_for(trial.config)
-            with contextlib.closing(kind.make(trial.config, {trial.config.seed: folder / trial.name})):
+            meshed = getattr(trial.config, "mesh", "")  # the devices are where the run will be
+            config = dataclasses.replace(trial.config, mesh="") if meshed else trial.config
+            with contextlib.closing(kinds.kind_for(config).make(config, {config.seed: folder / trial.name})):
                 pass
