@@ -1,5 +1,7 @@
 """Transference against its definition, for several optimisers and models; and that looking changes nothing."""
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -46,7 +48,7 @@ def warm(name):
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_transference_is_the_definition_for_any_optimiser(name):
     losses, params, state = warm(name)
-    gradients = joint_gradients(losses, params, SHARED)[1]
+    gradients = jax.jit(lambda p: joint_gradients(losses, p, SHARED)[1])(params)
     found = jax.jit(lambda p, s, g: effects(losses, p, g, OPTIMISERS[name], s, shared=SHARED))(params, state, gradients)
 
     @jax.jit
@@ -63,27 +65,41 @@ def test_transference_is_the_definition_for_any_optimiser(name):
 @pytest.mark.parametrize("name", ["sgd", "adam"])
 def test_heads_stepped_first(name):
     losses, params, state = warm(name)
-    gradients = joint_gradients(losses, params, SHARED)[1]
-    found = effects(losses, params, gradients, OPTIMISERS[name], state, shared=SHARED, step_heads=True)
-    total = jax.grad(lambda p: losses(p).sum())(params)
-    for source in range(TASKS):
-        own = own_gradient(losses, params, source)
-        moved, _ = step(OPTIMISERS[name], params, (own[0], total[1]), state)
-        np.testing.assert_allclose(found.after[source], losses(moved), rtol=2e-6)
-    np.testing.assert_allclose(found.before, losses(params), rtol=1e-6)  # the denominator keeps the heads
+
+    @jax.jit
+    def both(params, state):
+        gradients = joint_gradients(losses, params, SHARED)[1]
+        found = effects(losses, params, gradients, OPTIMISERS[name], state, shared=SHARED, step_heads=True)
+        heads = jax.grad(lambda p: losses(p).sum())(params)[1]
+        own = [(own_gradient(losses, params, source)[0], heads) for source in range(TASKS)]
+        moved = [step(OPTIMISERS[name], params, gradient, state)[0] for gradient in own]
+        return found, jnp.stack([losses(p) for p in moved]), losses(params)
+
+    found, after, before = both(params, state)
+    np.testing.assert_allclose(found.after, after, rtol=2e-6)
+    np.testing.assert_allclose(found.before, before, rtol=1e-6)  # the denominator keeps the heads
 
 
 def test_sets_of_tasks():
     losses, params, _ = warm("sgd")
-    gradients = joint_gradients(losses, params, SHARED)[1]
-    members = jnp.array([[True, False, True, False], [True] * 4])
+    members = np.array([[True, False, True, False], [True] * 4])
+
+    @partial(jax.jit, static_argnames="mean")
+    def measured(params, mean):
+        gradients = joint_gradients(losses, params, SHARED)[1]
+        return effects(losses, params, set_gradients(gradients, jnp.asarray(members), mean), RATE, shared=SHARED)
+
+    @jax.jit
+    def expected(params, weights):
+        gradient = jax.grad(lambda p: (weights * losses(p)).sum())(params)
+        trunk = jax.tree.map(lambda p, g: p - RATE * g, params[0], gradient[0])
+        return losses((trunk, params[1]))
+
     for mean in (False, True):
-        found = effects(losses, params, set_gradients(gradients, members, mean), RATE, shared=SHARED)
-        for row, inside in enumerate(np.asarray(members)):
-            weights = inside / inside.sum() if mean else inside * 1.0
-            gradient = jax.grad(lambda p, w=weights: (jnp.asarray(w, jnp.float32) * losses(p)).sum())(params)
-            trunk = jax.tree.map(lambda p, g: p - RATE * g, params[0], gradient[0])
-            np.testing.assert_allclose(found.after[row], losses((trunk, params[1])), rtol=2e-6)
+        found = measured(params, mean=mean)
+        for row, inside in enumerate(members):
+            weights = np.float32(inside / inside.sum() if mean else inside)
+            np.testing.assert_allclose(found.after[row], expected(params, weights), rtol=2e-6)
 
 
 def test_everything_shared_and_a_batch_for_each_task():
@@ -111,10 +127,11 @@ def test_everything_shared_and_a_batch_for_each_task():
 
 def test_some_tasks_only():
     losses, params, _ = warm("sgd")
-    all_of_them = joint_gradients(losses, params, SHARED)[1]
+    all_of_them = jax.jit(lambda p: joint_gradients(losses, p, SHARED)[1])(params)
     some = jax.jit(lambda p, t: joint_gradients(losses, p, SHARED, t)[1])(params, jnp.array([3, 1]))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b[np.array([3, 1])], atol=1e-7), some, all_of_them)
-    assert effects(losses, params, some, RATE, shared=SHARED).after.shape == (2, TASKS)
+    found = jax.eval_shape(lambda p, g: effects(losses, p, g, RATE, shared=SHARED), params, some)
+    assert found.after.shape == (2, TASKS)
 
 
 def test_sources_in_turn_average_to_the_whole_measurement():
@@ -214,15 +231,19 @@ def test_training_is_bit_identical_with_measurements_in_the_same_program():
 def test_first_order():
     """For small steps: Z = rate g_i.g_j / L_j, gain = g_i.g_j / |g_j|^2, and curvature is of second order."""
     losses, params, _ = warm("sgd")
-    values, gradients = joint_gradients(losses, params, SHARED)
+    values, gradients = jax.jit(lambda p: joint_gradients(losses, p, SHARED))(params)
+
+    @jax.jit
+    def at(rate):
+        return effects(losses, params, gradients, optax.sgd(rate), shared=SHARED, gradients=gradients)
+
     flat = np.concatenate([np.asarray(g).reshape(TASKS, -1) for g in jax.tree.leaves(gradients)], axis=1)
     gram = flat @ flat.T
-    found = effects(losses, params, gradients, 1e-2, shared=SHARED, gradients=gradients)
+    found = at(1e-2)
     np.testing.assert_allclose(found.linear, -1e-2 * gram, rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(transference(found), 1e-2 * gram / np.asarray(values)[None], atol=2e-3)
     np.testing.assert_allclose(gain(found), gram / np.diagonal(gram)[None], atol=0.05)
-    double = effects(losses, params, gradients, 2e-2, shared=SHARED, gradients=gradients)
-    ratio = np.median(np.asarray(curvature(double)) / np.asarray(curvature(found)))
+    ratio = np.median(np.asarray(curvature(at(2e-2))) / np.asarray(curvature(found)))
     assert 3.5 < ratio < 4.5
 
 
@@ -256,12 +277,16 @@ def test_gain_knows_neither_constants_nor_factors_of_the_loss_nor_the_rate(facto
     def changed(p):
         return factor * losses(p) - factor * 0.5
 
-    def gain_of(of, rate):
-        gradients = joint_gradients(of, params, SHARED)[1]
-        return gain(effects(of, params, gradients, rate, shared=SHARED, gradients=gradients))
+    @jax.jit
+    def gains(params):
+        def gain_of(of, rate):
+            gradients = joint_gradients(of, params, SHARED)[1]
+            return gain(effects(of, params, gradients, rate, shared=SHARED, gradients=gradients))
+
+        return gain_of(changed, RATE / factor), gain_of(losses, RATE)
 
     # A factor of all losses makes the steps longer; the rate takes it back.
-    np.testing.assert_allclose(gain_of(changed, RATE / factor), gain_of(losses, RATE), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(*gains(params), rtol=1e-4, atol=1e-4)
 
 
 def test_zero_gradients_have_no_direction_and_no_gain():

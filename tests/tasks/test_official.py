@@ -145,11 +145,20 @@ def test_the_tables_of_both_suites():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", [*metaworld.MT10, *sorted(metaworld.OFFICIAL_ONLY)])
-def test_envpool_agrees_on_metaworld_where_the_list_says_so(task):
+@pytest.mark.parametrize("task", metaworld.MT10)
+def test_envpool_agrees_on_metaworld(task):
     need("metaworld")
     parity = parity_of(f"metaworld/{task}")
-    assert bool(parity.differs()) == (task in metaworld.OFFICIAL_ONLY), parity
+    assert not parity.differs(), parity
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", sorted(metaworld.OFFICIAL_ONLY))
+def test_what_is_left_to_the_official_package_differs(task):
+    """Random actions show it, but for one task."""
+    need("metaworld")
+    parity = parity_of(f"metaworld/{task}", expert_episodes=10 if task == "dial-turn-v3" else 0)
+    assert parity.differs(), parity
 
 
 @pytest.mark.slow
@@ -159,7 +168,7 @@ def test_envpool_agrees_on_the_suite(task):
     assert not parity_of(f"dmc/{task}").differs()
 
 
-def parity_of(name):
+def parity_of(name, **options):
     import importlib.util
     from pathlib import Path
 
@@ -168,7 +177,7 @@ def parity_of(name):
     parity = importlib.util.module_from_spec(loaded)
     sys.modules["parity"] = parity
     loaded.loader.exec_module(parity)
-    return parity.measure(name)
+    return parity.measure(name, **options)
 
 
 @pytest.mark.slow
