@@ -101,6 +101,7 @@ def test_intervals_are_over_the_test_rows():
     np.testing.assert_allclose([t.loss.value for t in found], expected.loss, rtol=1e-5)
     np.testing.assert_allclose([t.score.value for t in found], expected.score, rtol=1e-4)
     assert [t.rows for t in found] == expected.rows.astype(int).tolist()
+    assert [0 <= t.f1 <= 1 and 0 <= t.auc <= 1 for t in found] == [task.kind != "regression" for task in problem.tasks]
     for test in found:
         assert test.score.low <= test.score.value <= test.score.high
         assert test.loss.low < test.loss.value < test.loss.high

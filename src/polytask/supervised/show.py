@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from polytask.training.show import print_lines
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.table import Table
 
     from polytask.supervised.config import TrainConfig
@@ -101,12 +102,14 @@ def task_table(problem: "Problem") -> "Table":
     return table
 
 
-def measured(tested: "Tested") -> "Table":
+def measured(tested: "Tested") -> "Group":
     """The figures of the test rows."""
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     from polytask.evaluation.statistics import cells
+    from polytask.supervised.schema import SCHEMA
 
     table = Table(
         title=f"step {tested.step:,}, test rows, units of the data",
@@ -121,4 +124,11 @@ def measured(tested: "Tested") -> "Table":
     for test in tested.tasks:
         judged = "R²" if test.task.kind == "regression" else "accuracy"
         table.add_row(*map(Text, (test.task.name, f"{test.rows:,}", *cells(test.score), *cells(test.loss), judged)))
-    return table
+    classes = [test for test in tested.tasks if test.task.kind != "regression"]
+    beside = Table(box=None, padding=(0, 2, 0, 0))
+    beside.add_column("task", overflow="fold")
+    for heading in ("F1", "AUC"):
+        beside.add_column(heading, justify="right", no_wrap=True)
+    for test in classes:
+        beside.add_row(*map(Text, (test.task.name, SCHEMA.score(test.f1), SCHEMA.score(test.auc))))
+    return Group(table, *(("", beside) if classes else ()))

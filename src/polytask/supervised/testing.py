@@ -12,6 +12,7 @@ from polytask.evaluation.statistics import Estimate, bootstrap_rows, wilson_inte
 from polytask.runs import checkpoint
 from polytask.runs.folder import GROUPED, RunFolder
 from polytask.runs.loggers import plain
+from polytask.supervised.class_scores import class_scores
 from polytask.supervised.config import TrainConfig
 from polytask.supervised.model import row_losses
 from polytask.supervised.predictor import Predictor, load
@@ -28,12 +29,15 @@ class TaskTest:
 
     - `score`: accuracy, with Wilson's interval where a row has one answer, or R²; `loss`: the mean loss of a row. Other
       intervals are bootstraps over rows.
+    - `f1`, `auc`: as `class_scores` has them; NaN for a regression.
     """
 
     task: HeadSpec
     rows: int
     score: Estimate
     loss: Estimate
+    f1: float = np.nan
+    auc: float = np.nan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,12 +79,14 @@ def measure(predictor: Predictor, examples: Examples) -> list[TaskTest]:
     present = np.asarray(examples.present)
     losses = np.asarray(row_losses(predictor.tasks, outputs, examples), np.float64)
     estimates = dict(_estimates(predictor.tasks, np.asarray(outputs, np.float64), examples))
+    scores = class_scores(predictor.tasks, np.asarray(outputs), examples)
     counts = present.sum(0)
     tests = []
     for i, task in enumerate(predictor.tasks):
         columns = np.where(present[:, i], np.stack([losses[:, i], np.ones(len(losses))]), 0.0)
         loss = bootstrap_rows(columns, lambda sums: sums[0] / sums[1])
-        tests.append(TaskTest(task, int(counts[i]), estimates[i], loss))
+        others = {name: by_task.get(task.name, np.nan) for name, by_task in scores.items()}
+        tests.append(TaskTest(task, int(counts[i]), estimates[i], loss, **others))
     return tests
 
 
@@ -93,6 +99,7 @@ def to_json(tested: Tested) -> dict[str, Any]:
                 "score": plain(test.score._asdict()),
                 "loss": plain(test.loss._asdict()),
                 "rows": test.rows,
+                **({} if test.task.kind == "regression" else plain({"f1": test.f1, "auc": test.auc})),
             }
             for test in tested.tasks
         },
