@@ -139,3 +139,15 @@ def test_colours_follow_the_system_and_paper_is_light(page):
         assert page.seen(".controls") == []
     finally:
         emulate("", "light")
+
+
+def test_decisions_say_their_numbers_and_go_off_with_their_method(browser, decision_runs, tmp_path):
+    browser.open(write_report(decision_runs, tmp_path / "report.html"), 1200)
+    browser.point("#decisions g[data-name='two-stage'][data-tip]")
+    (said,) = browser.seen("#tip")
+    assert said.startswith("two-stage, the mean: quality 0.5")
+    rest = len(browser.seen("#decisions g[data-name='taskmet']"))
+    browser.click("[data-switch='1']")
+    assert browser.seen("#decisions [data-name='two-stage'], #decisions tr[data-method='1']") == []
+    assert len(browser.seen("#decisions g[data-name='taskmet']")) == rest > 3
+    assert [e["message"] for e in browser.log("browser")] == []

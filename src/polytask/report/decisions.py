@@ -71,7 +71,7 @@ def _quality(name: str, methods: Sequence[Method], colours: Mapping[str, str]) -
             ]
         )
     head = ["Method", "Seeds", "Decision quality", "Squared error"]
-    table = html.table(head, rows, ["", "n", "n", "n"])
+    table = html.table(head, rows, ["", "n", "n", "n"], methods=[[*colours].index(label) for label in labels])
     best = max(zip(labels, methods, strict=True), key=lambda pair: estimates(pair[1])[0].value)[0]
     least = min(zip(labels, methods, strict=True), key=lambda pair: estimates(pair[1])[1].value)[0]
     said = f"{best} decides best" + (", and has" if best == least else f", {least} has") + " the smallest squared error"

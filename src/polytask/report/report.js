@@ -75,8 +75,13 @@
   }
 
   const series = (key) => facts.series.find((one) => one.key === key);
-  const isOff = (group) => state.off.has(group.dataset.method) || state.off.has(seedKey(group));
-  const seedKey = (group) => `${group.dataset.method}/${group.dataset.seed}`;
+
+  // Whether a switch has turned off the method of an element, which has its key or its name, or the seed.
+  function isOff(element) {
+    const { method, name, seed } = element.dataset;
+    const key = method ?? facts.series.find((one) => one.label === name)?.key;
+    return state.off.has(key) || state.off.has(`${key}/${seed}`);
+  }
 
   // Values on hover ---------------------------------------------------------------------------------------------------
 
@@ -262,7 +267,7 @@
   // Methods and seeds, on and off -------------------------------------------------------------------------------------
 
   function showSwitched() {
-    for (const element of all("[data-method]")) element.classList.toggle("off", isOff(element));
+    for (const element of all("[data-method], [data-name]")) element.classList.toggle("off", isOff(element));
     showPicked();
   }
 

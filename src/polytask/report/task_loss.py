@@ -74,12 +74,14 @@ def draw_quality(
     for i, (name, (error, quality)) in enumerate(methods.items()):
         style: dict[str, Any] = {"color": colours[i % len(colours)], "marker": _MARKERS[i % len(_MARKERS)]}
         if name in paths:
-            axes.plot(*paths[name], color=style["color"], linewidth=1, alpha=0.6)
+            (way,) = axes.plot(*paths[name], color=style["color"], linewidth=1, alpha=0.6)
+            plot.mark(way, name=name)
         for at in zip(error, quality, strict=True):
-            plot.mark(axes.scatter(*at, s=12, alpha=0.5, linewidths=0, **style), tip=_said(f"{name}, a seed", *at))
+            point = axes.scatter(*at, s=12, alpha=0.5, linewidths=0, **style)
+            plot.mark(point, name=name, tip=_said(f"{name}, a seed", *at))
         mean = float(np.mean(error)), float(np.mean(quality))
         point = axes.scatter(*mean, s=60, label=name, zorder=3, **style)
-        plot.mark(point, tip=_said(f"{name}, the mean", *mean))
+        plot.mark(point, name=name, tip=_said(f"{name}, the mean", *mean))
     errors = np.concatenate([np.asarray(error) for error, _ in (*methods.values(), *paths.values())])
     if errors.min() > 0 and errors.max() > 20 * errors.min():
         axes.set_xscale("log")
@@ -116,7 +118,8 @@ def draw_residual(
         median = np.median(values, axis=0)
         (drawn,) = axes.plot(places, median, color=colour, label=name)
         plot.mark(drawn, name=name, **plot.numbers(places, median))
-        axes.fill_between(places, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+        band = axes.fill_between(places, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+        plot.mark(band, name=name)
     axes.set_yscale("log")
     plain_log(axes.yaxis)
     axes.set(xlabel="outer step" if steps is None else "step", ylabel="inner residual")
