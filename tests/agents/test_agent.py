@@ -52,7 +52,8 @@ def critic_parts(critic):
     return [first.kernel[:, OBSERVATIONS + PADDED.start : OBSERVATIONS + PADDED.stop]]
 
 
-def shift_padded(state, amount: float):
+@jax.jit
+def shift_padded(state, amount):
     """The state with everything that belongs to task 0's padded action dimensions moved."""
     rows = slice(OBSERVATIONS + PADDED.start, OBSERVATIONS + PADDED.stop)
 

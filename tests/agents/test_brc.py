@@ -1,7 +1,7 @@
 """BRC: the reward scale, what embeddings learn from, and every ablation switch."""
 
 import dataclasses
-from functools import partial
+from functools import cache, partial
 
 import equinox as eqx
 import jax
@@ -271,12 +271,11 @@ def test_a_single_task_needs_no_features():
     assert state.critic.members.trunk.dense.kernel.shape[1] == SMALL.observation_dim + SMALL.action_dim
 
 
-def learned(bound, changes, batches=None):
-    """A state after one update, and its config, of BRC with `changes`."""
-    config = dataclasses.replace(BRC, **changes)
-    state = brc.init(config, TASKS, jax.random.key(0))
-    batches = both_tasks() if batches is None else batches
-    return brc.update(config, brc_case().facts, state, batches, jnp.asarray(bound, jnp.float32), KEY), state
+@cache
+def normalised():
+    """BRC that normalises observations: its state, and its update."""
+    config = dataclasses.replace(BRC, normalise_observations=True)
+    return brc.init(config, TASKS, jax.random.key(0)), jax.jit(partial(brc.update, config, brc_case().facts))
 
 
 def test_each_task_s_own_temperature_follows_its_own_entropy():
@@ -303,10 +302,12 @@ def test_targets_follow_the_scale_of_rewards():
     config = dataclasses.replace(BRC, critic_loss="squared-error", v_max=1e3)
     state = brc.init(config, TASKS, jax.random.key(0))
 
-    def target(growth):
-        return np.asarray(brc.critic_target(config, case.facts, state, batch, noise, growth))[:, 0]
+    program = jax.jit(lambda growth: brc.critic_target(config, case.facts, state, batch, noise, growth))
 
-    same, double, zero = target(jnp.ones(2)), target(jnp.full(2, 2.0)), target(jnp.full(2, 1e-20))
+    def target(growth):
+        return np.asarray(program(growth))[:, 0]
+
+    same, double, zero = (target(np.full(2, growth, np.float32)) for growth in (1, 2, 1e-20))
     np.testing.assert_allclose(same, target(None), rtol=1e-6)
     np.testing.assert_allclose(double - same, same - zero, rtol=1e-3, atol=1e-5)
 
@@ -326,7 +327,8 @@ def test_normalised_observations_learn_the_same_in_any_unit(scale):
     scaled = batches._replace(
         observations=batches.observations * 1e3 * scale, next_observations=batches.next_observations * 1e3 * scale
     )
-    (state, metrics), before = learned([2.0, 3.0], {"normalise_observations": True}, scaled)
+    before, update = normalised()
+    state, metrics = update(before, scaled, jnp.array([2.0, 3.0]), KEY)
     assert_finite((state, metrics))
     assert differ(state.moments, before.moments)
     assert differ(state.actor, before.actor)

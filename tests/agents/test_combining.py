@@ -118,9 +118,11 @@ def test_combiners_get_what_they_ask_for(name):
 
     params = jnp.float32(0.3)
     state = combiner.init(params, 2)
-    loss, beside, gradient, after, told = combined_or_mean(
-        loss_fn, params, inputs, combiner, state, KEY, 2, lambda params, gradient: params - 0.5 * gradient
-    )
+    loss, beside, gradient, after, told = jax.jit(
+        lambda params, state: combined_or_mean(
+            loss_fn, params, inputs, combiner, state, KEY, 2, lambda params, gradient: params - 0.5 * gradient
+        )
+    )(params, state)
     np.testing.assert_allclose(beside, (inputs[:, 0] - params) ** 2 + 1, rtol=1e-6)
     assert np.isfinite(loss) & np.isfinite(gradient)
     assert "weights" in told
