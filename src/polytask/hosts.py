@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 ADDRESS = "JAX_COORDINATOR_ADDRESS"
 
@@ -27,6 +27,7 @@ class _Here:
 
 
 _here = _Here()
+_scratch: list[Path] = []
 
 
 def several() -> bool:
@@ -76,18 +77,27 @@ def places(config: Any, runs: Mapping[int, Path]) -> dict[int, Path]:
     found = dict(runs)
     if not first():
         scratch = Path(tempfile.mkdtemp(prefix="polytask-host-"))
+        _scratch.append(scratch)
         atexit.register(shutil.rmtree, scratch, ignore_errors=True)
         found = {seed: scratch / str(seed) for seed in runs}
         for seed, run in runs.items():
             if run.exists():
                 shutil.copytree(run, found[seed], ignore=shutil.ignore_patterns("lock", "tensorboard"))
-    same("copied", 0)
+    same("the folders to train in", len(runs))  # and the first one waits until the others have their copies
     return found
 
 
 def lost(error: Exception) -> bool:
     """Whether an error is of XLA, which names a status first, in a training of several processes: one has gone."""
     return several() and re.match(r"[A-Z_]{5,}: ", str(error)) is not None
+
+
+def leave(reason: str) -> NoReturn:
+    """Says why, and ends this process at once: an orderly end would wait for the process that is lost."""
+    print(f"error: {reason}", file=sys.stderr, flush=True)
+    for folder in _scratch:
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
 
 
 def any_of(flag: bool) -> bool:

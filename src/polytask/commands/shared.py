@@ -16,7 +16,7 @@ def warn(text: str) -> None:
 
 def finished(training: Callable[[], bool], go_on: str) -> bool:
     """Whether a training reaches its end; where it does not, says how to go on."""
-    from polytask.hosts import HostLostError
+    from polytask.hosts import HostLostError, leave
     from polytask.runs.compilation import keep_compiled
 
     keep_compiled()
@@ -25,8 +25,7 @@ def finished(training: Callable[[], bool], go_on: str) -> bool:
     except KeyboardInterrupt:
         stop_at_once(go_on)
     except HostLostError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        os._exit(1)  # an orderly end would wait for the process that is lost
+        leave(str(error))
     if not done:
         print(f"Stopped; a checkpoint is saved. Go on with\n  {go_on}", file=sys.stderr)
     return done
