@@ -17,6 +17,7 @@ KEY = jax.random.key(5)
 OPTIONS: dict[str, dict[str, Any]] = {
     "constant": {"weights": (0.5, 2.0, 1.0, 0.25, 3.0)},
     "dwa": {"period": 2},
+    "lps": {"period": 2},
     "it_mtl": {"candidates": ("sum", "each", (0, 2), "pcgrad", "graddrop"), "learning_rate": 0.1},
 }
 

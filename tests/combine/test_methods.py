@@ -105,6 +105,26 @@ def test_dwa():
     np.testing.assert_allclose(info["weights"][4], 3 * softmax(means[1] / means[0] / 2), rtol=1e-5)
 
 
+@pytest.mark.parametrize("kappa", [0.0, 1.6, 7.5])
+def test_lps(kappa):
+    _, info, _ = run("lps", period=2, kappa=kappa)
+    compressed = np.log(LOSSES[:4].reshape(2, 2, TASKS).mean(1).astype(np.float64) + 1 + 1e-6)
+    inverse = compressed[0].sum() / compressed[0]
+    rate = compressed[1] / compressed[0] * compressed[0].sum() / compressed[1].sum()
+    later = np.maximum(rate.mean() + kappa * (rate - rate.mean()), 0)
+    np.testing.assert_allclose(info["weights"][:2], 1, rtol=1e-6)
+    np.testing.assert_allclose(info["weights"][2], 3 * inverse / inverse.sum(), rtol=1e-5)
+    np.testing.assert_allclose(info["weights"][4], 3 * later / later.sum(), rtol=1e-4)
+
+
+def test_lps_weighs_the_task_that_lags_more_and_never_below_zero():
+    losses = np.ones((6, 3), np.float32)
+    losses[2:, 0] = [0.5, 0.5, 0.1, 0.1]
+    _, info, _ = run("lps", losses=losses, period=2, kappa=50.0, **constant(np.ones((3, 1)), 6))
+    assert info["weights"][4, 0] == 0
+    np.testing.assert_allclose(info["weights"].sum(1), 3, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "objective"),
     [
@@ -277,8 +297,8 @@ def test_excess_mtl():
 
 
 MANY_STEPS = [
-    ("dwa", {"period": 2, "temperature": 2.0}), ("uw", {}), ("imtl_l", {}), ("famo", {}), ("gradnorm", {"alpha": 1.5}),
-    ("gradvac", {"beta": 0.3}), ("db_mtl", {"beta": 0.9, "sigma": 0.5}),
+    ("lps", {"period": 2}), ("dwa", {"period": 2, "temperature": 2.0}), ("uw", {}), ("imtl_l", {}),
+    ("famo", {}), ("gradnorm", {"alpha": 1.5}), ("gradvac", {"beta": 0.3}), ("db_mtl", {"beta": 0.9, "sigma": 0.5}),
     ("moco", {"beta": 0.5, "gamma": 0.1, "rho": 0.2}), ("modo", {}), ("excess_mtl", {"step_size": 0.7}),
 ]  # fmt: skip
 

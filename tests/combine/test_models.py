@@ -96,7 +96,7 @@ def float64_gradient(name, transform):
 def test_float64_gives_float64():
     """A promotion or an unsafe scatter, which are errors here, shows when a method is traced."""
     for name in COMBINERS:
-        named = name + {"constant": ":weights=1,2", "dwa": ":period=2"}.get(name, "")
+        named = name + {"constant": ":weights=1,2", "dwa": ":period=2", "lps": ":period=2"}.get(name, "")
         assert float64_gradient(named, lambda f: partial(jax.eval_shape, f)).dtype == jnp.float64, name
 
 

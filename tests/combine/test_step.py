@@ -24,7 +24,8 @@ BATCHES = normal(TASKS, ROWS, INPUTS), Y
 PARAMS = {"trunk": normal(INPUTS, WIDTH), "heads": normal(TASKS, WIDTH)}
 SHARED = {"trunk": True, "heads": False}
 STATEFUL = (
-    "uw", "dwa", "imtl_l", "famo", "gradnorm", "gradvac", "db_mtl", "moco", "modo", "sdmgrad", "excess_mtl", "it_mtl",
+    "uw", "dwa", "lps", "imtl_l", "famo", "gradnorm", "gradvac", "db_mtl", "moco", "modo", "sdmgrad", "excess_mtl",
+    "it_mtl",
 )  # fmt: skip
 
 

@@ -63,7 +63,7 @@ def _answers(trainer: EvolutionTrainer) -> dict[str, str]:
         best = evolution.population.best(name)
         if best is not None:
             model = path_network(evolution, best, trainer.sizes, heads(problem))
-            found[name] = hashlib.sha256(np.asarray(_outputs(model, problem.test.inputs)).tobytes()).hexdigest()
+            found[name] = hashlib.sha256(np.asarray(_outputs(model, problem.test.whole().inputs)).tobytes()).hexdigest()
     return found
 
 

@@ -25,6 +25,7 @@ LEFT_OUT = {
     "mean": "the sum at another scale",
     "constant": "the sum with weights to be given",
     "it_mtl": "has a claim of its own",
+    "lps": "came after these runs",
     "modo": "needs an independent batch, which the trainer does not draw",
     "sdmgrad": "needs an independent batch, which the trainer does not draw",
 }

@@ -20,6 +20,7 @@ METHODS: Table[Callable[..., Any]] = Table(
             "rlw": "rlw:rlw",
             "uw": "learned:uw",
             "dwa": "dwa:dwa",
+            "lps": "lps:lps",
             "gls": "scalarizations:gls",
             "imtl_l": "learned:imtl_l",
             "stch": "scalarizations:stch",

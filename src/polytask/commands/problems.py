@@ -24,7 +24,7 @@ def _problems(
 ) -> int:
     """Renders images of rooms with exact labels, once, into the user's cache folder.
 
-    After Ctrl-C the same command goes on. docs/scenes.md says what the files hold.
+    After Ctrl-C the same command goes on. `polytask train problems/scenes-64x96-3000` learns from them.
 
     Args:
         action: What is done.
@@ -56,4 +56,5 @@ def _problems(
     if output is not None:
         files.pack(which, output)
         print(f"written {output}")
+    print(f"learn   polytask train problems/scenes-{which.name}")
     return 0

@@ -14,6 +14,10 @@ from polytask.losses.decision import soft_budget as soft_budget
 from polytask.losses.decision import soft_knapsack as soft_knapsack
 from polytask.losses.decision import soft_simplex as soft_simplex
 from polytask.losses.decision import soft_top_k as soft_top_k
+from polytask.losses.dense import absolute_error as absolute_error
+from polytask.losses.dense import balanced_binary_cross_entropy as balanced_binary_cross_entropy
+from polytask.losses.dense import cosine_distance as cosine_distance
+from polytask.losses.dense import pixel_cross_entropy as pixel_cross_entropy
 from polytask.losses.divergence import metric_loss as metric_loss
 from polytask.losses.divergence import squared_errors as squared_errors
 from polytask.losses.implicit import conjugate_gradient as conjugate_gradient

@@ -14,6 +14,7 @@ from polytask.networks.conditioning import make_conditioning as make_conditionin
 from polytask.networks.critic import CriticEnsemble as CriticEnsemble
 from polytask.networks.encoder import Encoder as Encoder
 from polytask.networks.encoder import ImageFeatures as ImageFeatures
+from polytask.networks.encoder_decoder import EncoderDecoder as EncoderDecoder
 from polytask.networks.factory import ENCODERS as ENCODERS
 from polytask.networks.factory import TRUNKS as TRUNKS
 from polytask.networks.factory import check_trunk as check_trunk

@@ -31,6 +31,7 @@ __all__ = [
 SUMMARIES = {
     "multidigits": "two overlaid digits, to be read both: 2 tasks of ten classes",
     "digit-attributes": "things to tell from one digit: 10 heads, or digit-attributes-2 to digit-attributes-40",
+    "scenes": "synthetic rooms, six labels for every pixel: 64 that ship, or scenes-64x96-3000 and so on once made",
     "planted-clusters": "6 regressions in 2 clusters on a trunk of four units: the best grouping is known",
 }
 
@@ -62,24 +63,34 @@ _SETTINGS = {
         steps=1_500,
         eval_every=25,
     ),
+    "scenes": SupervisedConfig(
+        trunk=TrunkConfig(width=16, depth=4),
+        optimiser=OptimiserConfig(learning_rate=2e-3),
+        batch_size=16,
+        steps=2_000,
+        eval_every=200,
+    ),
 }
 
 
 def settings(name: str) -> SupervisedConfig:
     """How the problem of that name is trained by default."""
-    return _SETTINGS.get(name.removeprefix(PROBLEM_PREFIX), SupervisedConfig())
+    bare = name.removeprefix(PROBLEM_PREFIX)
+    return _SETTINGS.get("scenes" if bare.startswith("scenes-") else bare, SupervisedConfig())
 
 
 def resolve(name: str, seed: int = 0) -> "Problem":
     """The problem that a name stands for.
 
-    `name` is one of `SUMMARIES`, "digit-attributes-<heads>", one that another package has registered in `PROBLEMS`, or
+    `name` is one of `SUMMARIES`, "digit-attributes-<heads>", "scenes-<height>x<width>-<count>" for a set that was made
+    (docs/scenes.md), one that another package has registered in `PROBLEMS`, or
     "my_module:make_problem" for a function that returns a `polytask.supervised.Problem`; "problems/" before it may be
     left out. `seed` decides the data: splits, pairs, noise; a person's or a package's function is passed it if it has a
     parameter of that name.
 
     Raises ValueError for an unknown problem (with the nearest names), one that ends in a decision (`resolve_decision`),
-    or a function that returns something else, ModuleNotFoundError for an unknown module, and ImportError, with the
+    or a function that returns something else, FileNotFoundError for scenes that are not made,
+    ModuleNotFoundError for an unknown module, and ImportError, with the
     command that installs it, for a package that the data needs.
     """
     bare = name.removeprefix(PROBLEM_PREFIX)
@@ -94,6 +105,13 @@ def resolve(name: str, seed: int = 0) -> "Problem":
         from polytask.problems.digit_attributes import digit_attributes
 
         return digit_attributes(seed, int(heads[1]))
+    if bare.startswith("scenes-"):
+        from polytask.problems.scenes import files, scenes
+
+        which = files.named(bare.removeprefix("scenes-"))
+        if which is None:
+            raise ValueError(f"'{name}' is no set of scenes; they are called {PROBLEM_PREFIX}scenes-64x96-3000")
+        return scenes(seed, which)
     if bare not in SUMMARIES:
         instead = nearest(
             PROBLEM_PREFIX + bare, [PROBLEM_PREFIX + known for known in (*SUMMARIES, *DECISIONS, *PROBLEMS.names())]
@@ -138,7 +156,9 @@ def resolve_decision(name: str) -> "Case":
 
 
 def _make(bare: str) -> Callable[[int], "Problem"]:
-    if bare == "multidigits":
+    if bare == "scenes":
+        from polytask.problems.scenes import scenes as make
+    elif bare == "multidigits":
         from polytask.problems.multidigits import multidigits as make
     elif bare == "digit-attributes":
         from polytask.problems.digit_attributes import digit_attributes as make

@@ -48,9 +48,14 @@ def _of_run(run: Run) -> dict[str, str]:
 
 
 def _html(pixels: Any, task: str) -> str:
+    return png(pixels, f"What the agent sees of {task}", "still")
+
+
+def png(pixels: Any, alt: str, kind: str) -> str:
+    """An image for the page; `kind` is its CSS class."""
     from matplotlib.image import imsave
 
     file = io.BytesIO()
     imsave(file, pixels, format="png")
     data = base64.b64encode(file.getvalue()).decode()
-    return f'<img class="still" src="data:image/png;base64,{data}" alt="What the agent sees of {escape(task)}">'
+    return f'<img class="{kind}" src="data:image/png;base64,{data}" alt="{escape(alt)}">'

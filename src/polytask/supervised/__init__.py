@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from polytask.supervised.problem import Problem as Problem
     from polytask.supervised.problem import Rows as Rows
     from polytask.supervised.problem import gather as gather
+    from polytask.supervised.problem import make_image_problem as make_image_problem
     from polytask.supervised.problem import make_problem as make_problem
     from polytask.supervised.problem import split as split
     from polytask.supervised.scaling import Scales as Scales
@@ -44,6 +45,7 @@ _HOME = {
     "Problem": "problem",
     "Rows": "problem",
     "gather": "problem",
+    "make_image_problem": "problem",
     "make_problem": "problem",
     "split": "problem",
     "Scales": "scaling",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from polytask.supervised.problem import Examples
+from polytask.supervised.examples import Examples
 from polytask.supervised.spec import HeadSpec, groups
 
 

@@ -123,7 +123,7 @@ def grown(config: TrainConfig, problem: Problem, earlier: Earlier | None) -> tup
         return lambda key: ConvTrunk(shape, config.trunk.width, config.trunk.depth, key=key), None
     trunk = earlier.stages[0].model.trunk
     if not earlier.rotations:
-        earlier = earlier._replace(rotations=_rotations(trunk, problem.train.inputs[:IMAGES]))
+        earlier = earlier._replace(rotations=_rotations(trunk, problem.train.take(slice(IMAGES)).inputs))
     new = add_task(trunk, Frozen(trunk.convs, earlier.rotations))
     return lambda key: new, earlier
 

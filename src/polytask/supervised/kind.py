@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Arguments(TrainConfig, Common):
     """Trains one model with a head for each task; ends with a table and report.html.
 
-    Problems: multidigits, planted-clusters, digit-attributes-2 to -40.
+    Problems: multidigits, planted-clusters, digit-attributes-2 to -40, scenes.
 
     Your own: problems/my_module:make_problem, a function that returns one.
 

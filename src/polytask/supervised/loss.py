@@ -9,9 +9,9 @@ from jaxtyping import Array, Float
 
 from polytask.losses import squared_errors
 from polytask.supervised.config import LOSSES, SupervisedConfig
+from polytask.supervised.examples import Examples, Stored
 from polytask.supervised.model import group_losses, over_present
-from polytask.supervised.problem import Examples
-from polytask.supervised.spec import HeadGroup, HeadSpec, groups
+from polytask.supervised.spec import DENSE, HeadGroup, HeadSpec, groups
 from polytask.tasks.relevance import relevance
 
 RowLosses = Callable[[HeadGroup, Array, Array], Array]
@@ -21,7 +21,7 @@ ClassWeights = Mapping[HeadGroup, Array]
 def training_losses(
     config: SupervisedConfig,
     tasks: Sequence[HeadSpec],
-    outputs: Float[Array, "batch outputs"],
+    outputs: Float[Array, "batch *pixels outputs"],
     examples: Examples,
     weights: ClassWeights | None = None,
 ) -> Float[Array, " tasks"]:
@@ -36,9 +36,10 @@ def training_losses(
 
     def rows(group: HeadGroup, given: Array, target: Array) -> Array:
         values = loss(group, given, target)
-        if values.shape != given.shape[:2]:
+        expected = (len(given), len(group.tasks))
+        if values.shape != expected:
             raise ValueError(
-                f"the loss '{config.loss}' gave shape {values.shape}; it has to give {given.shape[:2]}, "
+                f"the loss '{config.loss}' gave shape {values.shape}; it has to give {expected}, "
                 "a number for every row and task"
             )
         return values
@@ -55,19 +56,26 @@ def relevances(config: SupervisedConfig, names: Sequence[str]) -> Float[np.ndarr
 
 
 def squared(group: HeadGroup, given: Float[Array, "rows tasks outputs"], target: Array) -> Float[Array, "rows tasks"]:
-    """The squared error of every row in every task of a group; of probabilities where there are classes or answers."""
+    """The squared error of every row in every task of a group; of probabilities where there are classes or answers.
+
+    Raises ValueError for tasks of pixels.
+    """
+    if group.kind in DENSE:
+        raise ValueError("--loss squared-error is not for tasks of pixels: leave it, or take task-weighted")
     if group.kind == "classes":
         return squared_errors(given, jax.nn.one_hot(target, group.outputs), "categorical").sum(-1)
     return squared_errors(given, target, "binary" if group.kind == "binary" else "real").mean(-1)
 
 
-def class_weights(tasks: Sequence[HeadSpec], train: Examples) -> ClassWeights:
+def class_weights(tasks: Sequence[HeadSpec], train: Examples | Stored) -> ClassWeights:
     """By which the classes of a task, and yes and no, come to count alike: rows / (classes * rows of the class), over
     the training rows that have its label; (tasks, classes) for each group that has classes. As scikit-learn's
     class_weight="balanced"; a class without a row is not counted.
 
-    Raises ValueError for a binary task of several outputs.
+    Raises ValueError for a binary task of several outputs, and for tasks of pixels.
     """
+    if isinstance(train, Stored):
+        raise ValueError("--class-weights balanced is not for tasks of pixels: leave it")
     found: dict[HeadGroup, Array] = {}
     for group, target in zip(groups(tasks), train.targets, strict=True):
         if group.kind == "regression":

@@ -11,11 +11,14 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from polytask.networks import EncoderDecoder
 from polytask.supervised.config import TrunkConfig
-from polytask.supervised.problem import Examples
-from polytask.supervised.spec import HeadGroup, HeadSpec, groups
+from polytask.supervised.dense import counts, judged, pixel_losses
+from polytask.supervised.examples import Examples, Stored
+from polytask.supervised.spec import DENSE, HeadGroup, HeadSpec, dense, groups
 
 EVALUATION_ROWS = 2048  # evaluated at a time, so that the memory does not grow with the data
+EVALUATION_IMAGES = 16
 _ACTIVATIONS: dict[str, tuple[float, Callable[[Array], Array]]] = {"relu": (2.0, jax.nn.relu), "tanh": (1.0, jnp.tanh)}
 
 
@@ -60,15 +63,21 @@ class Trunk(eqx.Module):
 
 
 class Model(eqx.Module):
-    """`trunk` is shared; `heads` is one linear layer whose columns are the tasks', as `spec.groups` orders them."""
+    """`trunk` is shared; `heads` is one linear layer whose columns are the tasks', as `spec.groups` orders them.
+
+    Where the trunk gives features of pixels (batch, height, width, features), so are the outputs.
+    """
 
     trunk: Any
     heads: Linear
 
     def __call__(
         self, inputs: Float[Array, "batch ..."], *, key: PRNGKeyArray | None = None
-    ) -> Float[Array, "batch outputs"]:
-        return self.heads(self.trunk(inputs, key=key))
+    ) -> Float[Array, "batch *pixels outputs"]:
+        features = self.trunk(inputs, key=key)
+        if features.ndim == 2:
+            return self.heads(features)
+        return self.heads(features.reshape(-1, features.shape[-1])).reshape(*features.shape[:-1], -1)
 
 
 def make_model(
@@ -80,18 +89,30 @@ def make_model(
 ) -> Model:
     """Fresh parameters for rows of inputs of `shape`; the trunk is `make_trunk(key)` where it is given.
 
-    Raises ValueError if that does not give features (rows, width).
+    Where the tasks are those of pixels the configured trunk is an encoder-decoder of that width and depth.
+    Raises ValueError if the trunk does not give features (rows, width), or (rows, height, width, features) of pixels,
+    and for settings that an encoder-decoder does not have.
     """
     key_trunk, key_heads = jax.random.split(key)
-    trunk = Trunk(math.prod(shape), config, key=key_trunk) if make_trunk is None else make_trunk(key_trunk)
+    pixels = dense(tasks)
+    if make_trunk is not None:
+        trunk = make_trunk(key_trunk)
+    elif pixels:
+        if config.activation != "relu" or config.dropout:
+            raise ValueError("tasks of pixels take relu and no dropout: leave --trunk.activation and .dropout")
+        trunk = EncoderDecoder(shape, config.width, config.depth, key=key_trunk)
+    else:
+        trunk = Trunk(math.prod(shape), config, key=key_trunk)
     features = eqx.filter_eval_shape(lambda t, x: t(x, key=None), trunk, jnp.zeros((2, *shape)))
-    if features.ndim != 2 or features.shape[0] != 2:
-        raise ValueError(f"make_trunk: two rows of inputs give features of shape {features.shape}, not (2, width)")
-    return Model(trunk, Linear(features.shape[1], groups(tasks)[-1].stop, 1.0, key=key_heads))
+    wanted = (2, *shape[:2]) if pixels else (2,)
+    if features.shape[:-1] != wanted:
+        named = ", ".join([*map(str, wanted), "width"])
+        raise ValueError(f"make_trunk: two rows of inputs give features of shape {features.shape}, not ({named})")
+    return Model(trunk, Linear(features.shape[-1], groups(tasks)[-1].stop, 1.0, key=key_heads))
 
 
 def task_losses(
-    tasks: Sequence[HeadSpec], outputs: Float[Array, "batch outputs"], examples: Examples
+    tasks: Sequence[HeadSpec], outputs: Float[Array, "batch *pixels outputs"], examples: Examples
 ) -> Float[Array, " tasks"]:
     """Each task's mean loss, as `HeadSpec` says, over the rows that have its label; 0 if none has."""
     return over_present(tasks, outputs, examples, group_losses)
@@ -99,7 +120,7 @@ def task_losses(
 
 def over_present(
     tasks: Sequence[HeadSpec],
-    outputs: Float[Array, "batch outputs"],
+    outputs: Float[Array, "batch *pixels outputs"],
     examples: Examples,
     rows: Callable[[HeadGroup, Array, Array], Array],
 ) -> Float[Array, " tasks"]:
@@ -112,7 +133,7 @@ def over_present(
 
 
 def row_losses(
-    tasks: Sequence[HeadSpec], outputs: Float[Array, "batch outputs"], examples: Examples
+    tasks: Sequence[HeadSpec], outputs: Float[Array, "batch *pixels outputs"], examples: Examples
 ) -> Float[Array, "batch tasks"]:
     """The loss of every row in every task, as `HeadSpec` says; of no meaning where a label is missing."""
     found = [group_losses(group, given, target).T for group, given, target, _ in _by_group(tasks, outputs, examples)]
@@ -121,6 +142,8 @@ def row_losses(
 
 def group_losses(group: HeadGroup, given: Array, target: Array) -> Float[Array, "rows tasks"]:
     """The loss of every row in every task of a group, as `HeadSpec` says."""
+    if group.kind in DENSE:
+        return pixel_losses(group, given, target)
     if group.kind == "classes":
         return optax.softmax_cross_entropy_with_integer_labels(given, target)
     if group.kind == "binary":
@@ -149,13 +172,15 @@ def outputs_of(model: Callable[[Array], Array], inputs: Float[Array, "rows ..."]
 def evaluate(
     tasks: Sequence[HeadSpec],
     model: Callable[[Array], Array],
-    examples: Examples,
+    examples: Examples | Stored,
     losses: Callable[[HeadGroup, Array, Array], Array] = group_losses,
 ) -> Figures:
     """Losses and scores over all rows of a `Model`, or of any function from inputs to its outputs; nothing is drawn.
 
-    `losses` gives the loss of every row, as `group_losses` does.
+    `losses` gives the loss of every row, as `group_losses` does; stored images have that of `HeadSpec`.
     """
+    if isinstance(examples, Stored):
+        return _evaluate_images(tasks, model, examples)
     outputs = outputs_of(model, examples.inputs)
     rows = examples.present.sum(0).astype(jnp.float32)
     found = [
@@ -166,12 +191,41 @@ def evaluate(
     return Figures(over_present(tasks, outputs, examples, losses), score, rows)
 
 
+def row_counts(
+    tasks: Sequence[HeadSpec], outputs: Float[Array, "rows height width outputs"], examples: Examples
+) -> list[Float[Array, "rows tasks counts"]]:
+    """Of each group what every image adds to its scores (`dense.counts`); 0 where a label is missing."""
+    return [
+        jnp.where(there[..., None], counts(group, given, target), 0.0)
+        for group, given, target, there in _by_group(tasks, outputs, examples)
+    ]
+
+
+def _evaluate_images(tasks: Sequence[HeadSpec], model: Callable[[Array], Array], stored: Stored) -> Figures:
+    """A few images at a time, of which only what adds up is kept."""
+    number = stored.index.shape[0]
+    size = min(EVALUATION_IMAGES, number)
+
+    def added(start: Array) -> tuple[Array, list[Array]]:
+        at = start + jnp.arange(size)
+        examples = stored.take(jnp.minimum(at, number - 1))
+        examples = Examples(examples.inputs, examples.targets, examples.present & (at < number)[:, None])
+        outputs = model(examples.inputs)
+        loss = jnp.where(examples.present, row_losses(tasks, outputs, examples), 0.0)
+        return jax.tree.map(lambda x: x.sum(0), (loss, row_counts(tasks, outputs, examples)))
+
+    loss, sums = jax.tree.map(lambda x: x.sum(0), jax.lax.map(added, jnp.arange(0, number, size)))
+    rows = stored.present.sum(0).astype(jnp.float32)
+    score = [judged(group.kind, own).score for group, own in zip(groups(tasks), sums, strict=True)]
+    return Figures(loss / jnp.maximum(rows, 1), _in_task_order(tasks, score), rows)
+
+
 def _by_group(
-    tasks: Sequence[HeadSpec], outputs: Float[Array, "rows outputs"], examples: Examples
+    tasks: Sequence[HeadSpec], outputs: Float[Array, "rows *pixels outputs"], examples: Examples
 ) -> Iterator[tuple[HeadGroup, Array, Array, Array]]:
-    """Each group with its outputs (rows, tasks, outputs), targets and mask (rows, tasks)."""
+    """Each group with its outputs (rows, *pixels, tasks, outputs), targets and mask (rows, tasks)."""
     for group, target in zip(groups(tasks), examples.targets, strict=True):
-        given = outputs[:, group.start : group.stop].reshape(-1, len(group.tasks), group.outputs)
+        given = outputs[..., group.start : group.stop].reshape(*outputs.shape[:-1], len(group.tasks), group.outputs)
         yield group, given, target, examples.present[:, np.array(group.tasks)]
 
 

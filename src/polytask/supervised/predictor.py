@@ -79,7 +79,7 @@ class Predictor:
         self.tasks, self.model, self.shape, self.scales, self.earlier = tasks, model, shape, scales, earlier
         self.table = table
 
-    def outputs(self, inputs: Float[Array, "rows ..."]) -> Float[Array, "rows outputs"]:
+    def outputs(self, inputs: Float[Array, "rows ..."]) -> Float[Array, "rows *pixels outputs"]:
         """The numbers of all heads; regressions in units of the data."""
         return _outputs(self.model, self.scales, inputs)
 
@@ -87,8 +87,10 @@ class Predictor:
         """By task: the numbers of a regression in units of the data, the probability of yes, or that of every class.
 
         `inputs` are numbers (rows, ...); a dictionary of shapes (rows,) where a task has one output, else (rows,
-        outputs). Of a run on a table they may be a DataFrame, and so is the answer, with the table's own values
-        (`polytask.supervised.tables.answers`). Raises ValueError where inputs do not fit.
+        outputs); of pixels (rows, height, width) and (rows, height, width, outputs): probabilities of classes and of
+        masks, depths, unit normals, from images of numbers from 0 to 1. Of a run on a table they may be a DataFrame,
+        and so is the answer, with the table's own values (`polytask.supervised.tables.answers`). Raises ValueError
+        where inputs do not fit.
         """
         if hasattr(inputs, "columns"):
             from polytask.supervised.tables.answers import answers
@@ -104,16 +106,21 @@ class Predictor:
         before = {name: answer for stage in self.earlier for name, answer in stage.predict(given).items()}
         found: dict[str, np.ndarray] = {}
         for group in groups(self.tasks):
-            own = outputs[:, group.start : group.stop].reshape(len(given), len(group.tasks), group.outputs)
-            if group.kind != "regression":
-                own = jax.nn.softmax(own) if group.kind == "classes" else jax.nn.sigmoid(own)
+            shape = (*outputs.shape[:-1], len(group.tasks), group.outputs)
+            own = outputs[..., group.start : group.stop].reshape(shape)
+            if group.kind in ("classes", "segmentation"):
+                own = jax.nn.softmax(own)
+            elif group.kind in ("binary", "mask"):
+                own = jax.nn.sigmoid(own)
+            elif group.kind == "normals":
+                own = own / jnp.linalg.norm(own, axis=-1, keepdims=True)
             for i, task in enumerate(group.tasks):
-                found[self.tasks[task].name] = np.asarray(own[:, i, 0] if group.outputs == 1 else own[:, i])
+                found[self.tasks[task].name] = np.asarray(own[..., i, 0] if group.outputs == 1 else own[..., i, :])
         return before | {task.name: found[task.name] for task in self.tasks}
 
 
 @eqx.filter_jit
 def _outputs(
     model: Callable[[Array], Array], scales: Scales | None, inputs: Float[Array, "rows ..."]
-) -> Float[Array, "rows outputs"]:
+) -> Float[Array, "rows *pixels outputs"]:
     return model(inputs) if scales is None else scales.outputs(model(scales.inputs(inputs)))

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Shaped
+from jaxtyping import Array, Shaped
 
 from polytask import random
-from polytask.supervised.spec import HeadGroup, HeadSpec, groups
+from polytask.supervised.examples import Examples, Source, Stored
+from polytask.supervised.spec import HeadGroup, HeadSpec, dense, groups
 
 if TYPE_CHECKING:
     from polytask.supervised.tables.table import Table
@@ -31,36 +32,23 @@ class Rows(NamedTuple):
     present: Mapping[str, Numbers] = {}
 
 
-class Examples(eqx.Module):
-    """Rows as they are trained on. What stands where `present` is False is zero, and takes no part in anything.
-
-    `targets` holds an array for each group of tasks: (rows, tasks, outputs), or (rows, tasks) class numbers.
-    """
-
-    inputs: Float[Array, "rows ..."]
-    targets: tuple[Shaped[Array, "rows ..."], ...]
-    present: Bool[Array, "rows tasks"]
-
-    def take(self, index: Any) -> "Examples":
-        """Some of the rows."""
-        return Examples(self.inputs[index], tuple(t[index] for t in self.targets), self.present[index])
-
-
 class Problem(eqx.Module):
     """T tasks over one kind of input, with disjoint rows for training, validation and test.
 
     `make_trunk(key)` may give a network of one's own in place of the configured one: a callable with
     (inputs, *, key) -> features, over a batch; `key` is None where nothing may be drawn. `table` is how the columns of
-    a table were taken, where the rows are those of one.
+    a table were taken, where the rows are those of one. `mirror` says that half of the images that are trained on are
+    mirrored, with their labels.
     """
 
-    train: Examples
-    validation: Examples
-    test: Examples
+    train: Examples | Stored
+    validation: Examples | Stored
+    test: Examples | Stored
     name: str = eqx.field(static=True)
     tasks: tuple[HeadSpec, ...] = eqx.field(static=True)
     make_trunk: Callable[..., Any] | None = eqx.field(static=True, default=None)
     table: "Table | None" = eqx.field(static=True, default=None)
+    mirror: bool = eqx.field(static=True, default=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,6 +70,7 @@ class Problem(eqx.Module):
             tasks=tasks,
             make_trunk=self.make_trunk,
             table=self.table,
+            mirror=self.mirror,
         )
 
 
@@ -147,6 +136,8 @@ def problem_of_rows(
 ) -> Problem:
     """As `make_problem`; `table` is where the rows are from."""
     groups(tasks)  # raises for tasks that cannot be
+    if dense(tasks):
+        raise ValueError(f"{tasks[0].name} is a task of pixels; make_image_problem takes those")
     given = {"train": train, "validation": validation, "test": test}
     parts = {which: _examples(tasks, rows, which) for which, rows in given.items()}
     shapes = {which: part.inputs.shape[1:] for which, part in parts.items()}
@@ -156,7 +147,54 @@ def problem_of_rows(
     untrained = [task.name for i, task in enumerate(tasks) if not bool(parts["train"].present[:, i].any())]
     if untrained:
         raise ValueError(f"no row of train has a label for {', '.join(untrained)}; leave the task out, or give labels")
-    return Problem(**parts, name=name, tasks=tasks, make_trunk=make_trunk, table=table)
+    return Problem(parts["train"], parts["validation"], parts["test"], name, tasks, make_trunk, table)
+
+
+def make_image_problem(
+    name: str,
+    tasks: Sequence[HeadSpec],
+    images: Numbers,
+    labels: Mapping[str, Numbers],
+    parts: tuple[np.ndarray, np.ndarray, np.ndarray],
+    digest: str,
+    units: Mapping[str, float] | None = None,
+    mirror: bool = True,
+) -> Problem:
+    """A problem whose labels are those of pixels, from arrays that may be mapped from files: only what a step needs is
+    read.
+
+    - `images`: bytes of shape (count, height, width, 3); `labels`: by task as `polytask.supervised.HeadSpec` says,
+      (count, height, width), for normals (count, height, width, 3), of any type of numbers; `units`: what the labels of
+      a task are multiplied by, 1 where it is not named.
+    - `parts`: which images are for training, validation and test.
+    - `digest`: hexadecimal, changes with the data, which are known again by it.
+
+    Raises ValueError, naming the task, where a shape cannot be or labels are missing.
+    """
+    tasks = tuple(tasks)
+    groups(tasks)  # raises for tasks that cannot be
+    held = {task: np.asanyarray(values) for task, values in labels.items()}
+    pixels = np.asanyarray(images)
+    if not dense(tasks):
+        raise ValueError(f"{tasks[0].name} is a task of whole rows; make_problem takes those")
+    if pixels.ndim != 4 or pixels.dtype != np.uint8:
+        raise ValueError(f"images are {pixels.dtype} of shape {pixels.shape}; give bytes (count, height, width, 3)")
+    for task in tasks:
+        shape = (*pixels.shape[:3], *((3,) if task.kind == "normals" else ()))
+        if task.name not in held or held[task.name].shape != shape:
+            found = held[task.name].shape if task.name in held else "not there"
+            raise ValueError(f"task '{task.name}': labels are {found}; {task.kind} needs {shape}")
+    source = Source(pixels, held, units or {}, bytes.fromhex(digest))
+
+    def stored(index: np.ndarray) -> Stored:
+        present = jnp.ones((len(index), len(tasks)), bool)
+        known = jnp.asarray(np.frombuffer(source.digest, np.uint8))
+        return Stored(jnp.asarray(index, jnp.int32), present, known, source, tasks)
+
+    if not all(len(part) for part in parts):
+        raise ValueError(f"{name}: there must be images to train, to validate and to test, not {[*map(len, parts)]}")
+    train, validation, test = map(stored, parts)
+    return Problem(train, validation, test, name, tasks, mirror=mirror)
 
 
 def split(
@@ -201,7 +239,9 @@ def _taken(rows: Rows, index: np.ndarray) -> Rows:
     return Rows(np.asarray(rows.inputs)[index], chosen(rows.targets), chosen(rows.present))
 
 
-def _only(examples: Examples, tasks: Sequence[HeadSpec], kept: Sequence[int]) -> Examples:
+def _only(examples: Examples | Stored, tasks: Sequence[HeadSpec], kept: Sequence[int]) -> Examples | Stored:
+    if isinstance(examples, Stored):
+        return examples.only(kept)
     targets = []
     for group, values in zip(groups(tasks), examples.targets, strict=True):
         columns = [i for i, task in enumerate(group.tasks) if task in kept]

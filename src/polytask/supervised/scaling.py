@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from polytask.supervised.problem import Examples, Problem
+from polytask.supervised.examples import Examples, Stored
+from polytask.supervised.problem import Problem
 from polytask.supervised.spec import HeadSpec, groups
 
 APART = 100.0  # labels whose deviations differ by this factor are warned of
@@ -73,8 +74,9 @@ def like(tasks: Sequence[HeadSpec], shape: tuple[int, ...]) -> Scales:
 
 def standardised(problem: Problem, scales: Scales) -> Problem:
     """The problem with inputs and regression labels in standardised units: what a run trains on."""
-    parts = {which: _standardised(problem, part, scales) for which, part in _parts(problem).items()}
-    return Problem(**parts, name=problem.name, tasks=problem.tasks, make_trunk=problem.make_trunk)
+    parts = (problem.train, problem.validation, problem.test)
+    train, validation, test = (_standardised(problem, _in_memory(part), scales) for part in parts)
+    return Problem(train, validation, test, problem.name, problem.tasks, problem.make_trunk)
 
 
 def loss_units(tasks: Sequence[HeadSpec], scales: Scales) -> Float[np.ndarray, " tasks"]:
@@ -89,6 +91,8 @@ def loss_units(tasks: Sequence[HeadSpec], scales: Scales) -> Float[np.ndarray, "
 def scale_warnings(problem: Problem, standardise: bool) -> list[str]:
     """What of the training rows' scales a person should know: input columns that are constant (of flat rows), and,
     where nothing is standardised, regression labels whose deviations lie apart by a factor of 100 or more."""
+    if isinstance(problem.train, Stored):  # images; their labels have units of their own
+        return []
     inputs, count = _labelled_inputs(problem)
     texts = []
     if inputs.ndim == 2 and count > 1:
@@ -110,14 +114,17 @@ def scale_warnings(problem: Problem, standardise: bool) -> list[str]:
     return texts
 
 
-def _parts(problem: Problem) -> dict[str, Examples]:
-    return {"train": problem.train, "validation": problem.validation, "test": problem.test}
+def _in_memory(examples: Examples | Stored) -> Examples:
+    if isinstance(examples, Stored):
+        raise ValueError("stored images have no scales; train on them as they are, with --no-standardise")
+    return examples
 
 
 def _labelled_inputs(problem: Problem) -> tuple[Float[np.ndarray, "rows ..."], int]:
     """The inputs of the training rows that have any label, and how many there are."""
-    labelled = np.asarray(problem.train.present).any(1)
-    return np.asarray(problem.train.inputs)[labelled], int(labelled.sum())
+    train = _in_memory(problem.train)
+    labelled = np.asarray(train.present).any(1)
+    return np.asarray(train.inputs)[labelled], int(labelled.sum())
 
 
 class _Labels(NamedTuple):
@@ -130,11 +137,12 @@ class _Labels(NamedTuple):
 
 
 def _labels(problem: Problem) -> Iterator[_Labels]:
-    for group, targets in zip(groups(problem.tasks), problem.train.targets, strict=True):
+    train = _in_memory(problem.train)
+    for group, targets in zip(groups(problem.tasks), train.targets, strict=True):
         if group.kind != "regression":
             continue
         for i, task in enumerate(group.tasks):
-            there = np.asarray(problem.train.present[:, task])
+            there = np.asarray(train.present[:, task])
             mean, deviation = _moments(np.asarray(targets[:, i])[there])
             start = group.start + i * group.outputs
             pooled = math.sqrt(np.square(deviation).mean())

@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from polytask.runs.records import Measure, Schema, TaskFacts
+from polytask.supervised.spec import DENSE
+
+DENSE_SCORES = {"segmentation": "mIoU", "depth": "within 25 %", "normals": "within 11.25°", "mask": "F"}
+"""At the best threshold; `polytask.supervised.dense.Judged` says more."""
 
 # A gain of a combiner is often in the third digit.
 SCHEMA = Schema(
@@ -29,6 +33,11 @@ SCHEMA = Schema(
 )
 
 
+def score_name(kind: str) -> str:
+    """What the score of a kind of task is."""
+    return {"regression": "R²"}.get(kind) or DENSE_SCORES.get(kind, "accuracy")
+
+
 def task_facts(content: Mapping[str, Any]) -> tuple[TaskFacts, ...]:
     """The tasks of a run, from its config.json."""
     return tuple(_facts(spec) for spec in content.get("specs", ()) if isinstance(spec, Mapping))
@@ -36,7 +45,8 @@ def task_facts(content: Mapping[str, Any]) -> tuple[TaskFacts, ...]:
 
 def _facts(spec: Mapping[str, Any]) -> TaskFacts:
     name, kind, outputs = str(spec.get("name", "?")), str(spec.get("kind", "")), int(spec.get("outputs") or 1)
-    judged = "R²" if kind == "regression" else "accuracy"
+    judged = score_name(kind)
     proportion = kind == "classes" or (kind == "binary" and outputs == 1)
+    counted = "image" if kind in DENSE else "row"
     shown = {"Task": name, "Kind": kind, "Outputs": str(outputs), "Judged by": judged}
-    return TaskFacts(name=name, judged=judged, counted="row", proportion=proportion, shown=shown, suite="problems")
+    return TaskFacts(name=name, judged=judged, counted=counted, proportion=proportion, shown=shown, suite="problems")

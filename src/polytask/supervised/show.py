@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from polytask.supervised.schema import score_name
+from polytask.supervised.spec import dense
 from polytask.training.show import print_lines
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ def show(config: "TrainConfig", problem: "Problem", runs: Mapping[int, Path]) ->
     if config.incremental:
         filters = f"the filters of {config.start_from} and" if config.start_from else "filters,"
         trunk = f"{filters} {config.trunk.depth} x {config.trunk.width} {'modulators' if config.start_from else 'wide'}"
+    elif problem.make_trunk is None and dense(problem.tasks):
+        trunk = f"an encoder-decoder of {config.trunk.width} channels, halved {config.trunk.depth} times"
     elif problem.make_trunk is None:
         dropout = f", dropout {config.trunk.dropout:g}" if config.trunk.dropout else ""
         trunk = f"{config.trunk.depth} x {config.trunk.width} {config.trunk.activation}{dropout}"
@@ -43,7 +47,11 @@ def show(config: "TrainConfig", problem: "Problem", runs: Mapping[int, Path]) ->
     lines = {
         "problem": f"{config.problem}, data seed {config.data_seed}",
         "rows": f"{rows[0]:,} to train, {rows[1]:,} to validate, {rows[2]:,} to test, each {shape}",
-        "scales": scales if config.standardise else "as they are in the data",
+        "scales": "pixels from 0 to 1; labels in units of the data"
+        if dense(problem.tasks)
+        else scales
+        if config.standardise
+        else "as they are in the data",
         "trunk": trunk,
         **({"loss": " ".join((config.loss, *config.relevance))} if config.loss != "likelihood" else {}),
         **({"classes": "weigh alike, by the training rows"} if config.class_weights == "balanced" else {}),
@@ -98,7 +106,7 @@ def task_table(problem: "Problem") -> "Table":
         name = first if len(members) == 1 else f"{len(members)} tasks: {first}, ..."
         counts = sorted({labels[i] for i in members})
         count = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
-        table.add_row(Text(name), kind, "R²" if kind == "regression" else "accuracy", str(outputs), count)
+        table.add_row(Text(name), kind, score_name(kind), str(outputs), count)
     return table
 
 
@@ -109,6 +117,7 @@ def measured(tested: "Tested") -> "Group":
     from rich.text import Text
 
     from polytask.evaluation.statistics import cells
+    from polytask.supervised.dense import ERRORS
     from polytask.supervised.schema import SCHEMA
 
     table = Table(
@@ -121,10 +130,15 @@ def measured(tested: "Tested") -> "Group":
     for heading in ("rows", "score", "95 %", "loss", "95 %"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("score is", no_wrap=True)
+    if any(test.error for test in tested.tasks):
+        for heading in ("error", "95 %"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("error is", no_wrap=True)
     for test in tested.tasks:
-        judged = "R²" if test.task.kind == "regression" else "accuracy"
-        table.add_row(*map(Text, (test.task.name, f"{test.rows:,}", *cells(test.score), *cells(test.loss), judged)))
-    classes = [test for test in tested.tasks if test.task.kind != "regression"]
+        row = (test.task.name, f"{test.rows:,}", *cells(test.score), *cells(test.loss), score_name(test.task.kind))
+        error = (*cells(test.error), ERRORS[test.task.kind]) if test.error else ()
+        table.add_row(*map(Text, (*row, *error)))
+    classes = [test for test in tested.tasks if test.task.kind in ("binary", "classes")]
     beside = Table(box=None, padding=(0, 2, 0, 0))
     beside.add_column("task", overflow="fold")
     for heading in ("F1", "AUC"):

@@ -14,9 +14,11 @@ from polytask.runs.folder import GROUPED, RunFolder
 from polytask.runs.loggers import plain
 from polytask.supervised.class_scores import class_scores
 from polytask.supervised.config import TrainConfig
-from polytask.supervised.model import row_losses
+from polytask.supervised.dense import judged
+from polytask.supervised.examples import Examples, Stored
+from polytask.supervised.model import EVALUATION_IMAGES, row_counts, row_losses
 from polytask.supervised.predictor import Predictor, load
-from polytask.supervised.problem import Examples, Problem
+from polytask.supervised.problem import Problem
 from polytask.supervised.spec import HeadSpec, groups
 from polytask.supervised.trainer import digest
 from polytask.training import kinds
@@ -29,7 +31,8 @@ class TaskTest:
 
     - `score`: accuracy, with Wilson's interval where a row has one answer, or R²; `loss`: the mean loss of a row. Other
       intervals are bootstraps over rows.
-    - `f1`, `auc`: as `class_scores` has them; NaN for a regression.
+    - `f1`, `auc`: as `class_scores` has them; NaN for other kinds.
+    - `error`: of tasks of pixels, as `polytask.supervised.dense.Judged` has it.
     """
 
     task: HeadSpec
@@ -38,6 +41,7 @@ class TaskTest:
     loss: Estimate
     f1: float = np.nan
     auc: float = np.nan
+    error: Estimate | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +77,10 @@ def measure_run(run: Path | str, problem: Problem) -> Tested:
     return Tested(checkpoint.find(parts[-1][0]).step, tuple(found[name] for name in names))
 
 
-def measure(predictor: Predictor, examples: Examples) -> list[TaskTest]:
+def measure(predictor: Predictor, examples: Examples | Stored) -> list[TaskTest]:
     """Every task's score and loss on these rows, in the order of the tasks."""
+    if isinstance(examples, Stored):
+        return _measure_images(predictor, examples)
     outputs = predictor.outputs(examples.inputs)
     present = np.asarray(examples.present)
     losses = np.asarray(row_losses(predictor.tasks, outputs, examples), np.float64)
@@ -90,6 +96,37 @@ def measure(predictor: Predictor, examples: Examples) -> list[TaskTest]:
     return tests
 
 
+def _measure_images(predictor: Predictor, stored: Stored) -> list[TaskTest]:
+    """Image by image, with bootstraps over images; intervals are of scores, errors and losses of the set."""
+    tasks, number = predictor.tasks, stored.index.shape[0]
+    losses, counts = [], []
+    for start in range(0, number, EVALUATION_IMAGES):
+        examples = stored.take(np.arange(start, min(start + EVALUATION_IMAGES, number)))
+        outputs = predictor.outputs(examples.inputs)
+        losses.append(np.asarray(row_losses(tasks, outputs, examples), np.float64))
+        counts.append([np.asarray(own) for own in row_counts(tasks, outputs, examples)])
+    present, loss = np.asarray(stored.present), np.concatenate(losses)
+    found: dict[int, TaskTest] = {}
+    for group, *own in zip(groups(tasks), *counts, strict=True):
+        every = np.concatenate(own)
+
+        def score(sums: np.ndarray, kind: str = group.kind) -> np.ndarray:
+            return np.asarray(judged(kind, np.moveaxis(sums, 0, -1)).score)
+
+        def error(sums: np.ndarray, kind: str = group.kind) -> np.ndarray:
+            return np.asarray(judged(kind, np.moveaxis(sums, 0, -1)).error)
+
+        for i, task in enumerate(group.tasks):
+            columns = np.where(present[:, task], np.stack([loss[:, task], np.ones(number)]), 0.0)
+            mean = bootstrap_rows(columns, lambda sums: sums[0] / sums[1])
+            count = every[:, i].T.astype(np.float32)
+            rows = int(present[:, task].sum())
+            found[task] = TaskTest(
+                tasks[task], rows, bootstrap_rows(count, score), mean, error=bootstrap_rows(count, error)
+            )
+    return [found[i] for i in range(len(tasks))]
+
+
 def to_json(tested: Tested) -> dict[str, Any]:
     """What evaluation.json holds."""
     return {
@@ -98,8 +135,9 @@ def to_json(tested: Tested) -> dict[str, Any]:
             test.task.name: {
                 "score": plain(test.score._asdict()),
                 "loss": plain(test.loss._asdict()),
+                **({"error": plain(test.error._asdict())} if test.error else {}),
                 "rows": test.rows,
-                **({} if test.task.kind == "regression" else plain({"f1": test.f1, "auc": test.auc})),
+                **(plain({"f1": test.f1, "auc": test.auc}) if test.task.kind in ("binary", "classes") else {}),
             }
             for test in tested.tasks
         },

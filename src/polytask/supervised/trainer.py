@@ -15,17 +15,20 @@ from jaxtyping import PyTree
 from polytask.combine import make_combiner
 from polytask.runs import checkpoint, stacked
 from polytask.runs.checkpoint import Checkpoint
+from polytask.runs.memory import available_memory
 from polytask.runs.progress import TaskRow
 from polytask.runs.provenance import fingerprint
+from polytask.runs.storage import size
 from polytask.runs.timing import timed
 from polytask.supervised.class_scores import class_scores
 from polytask.supervised.config import SupervisedConfig, TrainConfig
 from polytask.supervised.fitting import seed_key
 from polytask.supervised.incremental import Earlier, grown
 from polytask.supervised.model import outputs_of
+from polytask.supervised.pictures import drawn, no_pictures
 from polytask.supervised.problem import Problem
 from polytask.supervised.scaling import Scales, fit_scales, like, loss_units, scale_warnings, standardised
-from polytask.supervised.spec import HeadSpec, columns
+from polytask.supervised.spec import HeadSpec, columns, dense
 from polytask.supervised.training import (
     Evaluation,
     Setup,
@@ -53,6 +56,11 @@ class SupervisedTrainer:
     def __init__(
         self, config: TrainConfig, problem: Problem, seeds: Sequence[int], earlier: Earlier | None = None
     ) -> None:
+        self._dense = dense(problem.tasks)
+        if self._dense:
+            if config.incremental:
+                raise ValueError("--incremental is not for tasks of pixels: leave it")
+            config = dataclasses.replace(config, standardise=False)  # their labels have units of their own
         self.config, self.seeds = config, tuple(seeds)
         self.given = problem.only(config.tasks) if config.tasks else problem
         self.tasks = self.given.names
@@ -87,7 +95,7 @@ class SupervisedTrainer:
         self.states = [_fresh(self.problem, _learned(self.config), key) for key, _ in keys]
         self._keys = [key for _, key in keys]
         for i, point in enumerate(found or ()):
-            saved, counters = checkpoint.restore(point.path, self._saved(i))
+            saved, counters = checkpoint.restore(point.path, self._saved(i))  # pictures are drawn anew
             self.states[i] = saved["learner"]
             self.seconds[i].update(counters["timing"])
             if "scales" in saved:
@@ -145,7 +153,7 @@ class SupervisedTrainer:
     def saved(self) -> list[Saved]:
         """As the protocol has it."""
         counters = {"earlier": self._earlier.specs} if self._earlier else {}
-        return [Saved(self._saved(i), counters) for i in range(len(self.seeds))]
+        return [Saved(self._saved(i) | self._pictures(i), counters) for i in range(len(self.seeds))]
 
     def ended(self) -> bool:
         """Whether the patience of every seed has run out."""
@@ -168,7 +176,16 @@ class SupervisedTrainer:
     def _saved(self, index: int) -> dict[str, Any]:
         earlier = {"earlier": self._earlier.arrays} if self._earlier else {}
         scales = {"scales": self.scales} if self.config.standardise else {}
-        return {"learner": self.states[index], **scales, **earlier}
+        pictures = {"pictures": no_pictures(self.problem)} if self._dense else {}
+        return {"learner": self.states[index], **scales, **earlier, **pictures}
+
+    def _pictures(self, index: int) -> dict[str, Any]:
+        """Test images with their labels and what the chosen parameters make of them, for the report."""
+        if not self._dense:
+            return {}
+        examples = self.problem.test.take(np.arange(len(no_pictures(self.problem))))
+        outputs = _predicted(self.problem, _learned(self.config), self.states[index].best, examples.inputs)
+        return {"pictures": drawn(self.problem.tasks, examples, np.asarray(outputs))}
 
     def _rescale(self, scales: Scales) -> None:
         self.scales, self.problem = scales, self.given
@@ -201,7 +218,19 @@ class SupervisedTrainer:
                     given = (self.problem, learned, states, jnp.stack(self._keys), over, count)
                     program = _all_advanced
                 self._programs[count] = program.lower(*given).compile()
+            if self._dense:
+                self._check_memory(self._programs[count])
         return self._programs[count]
+
+    def _check_memory(self, program: Any) -> None:
+        """Says what a step of images takes. Raises ValueError where that is more than there is, before it is begun."""
+        needed, there = program.compiled.memory_analysis().temp_size_in_bytes, available_memory()
+        self._message(f"{size(needed)} of memory for a step; images are read as they are needed")
+        if needed > there:
+            raise ValueError(
+                f"a step takes {size(needed)} of memory, of which {size(there)} are left; lower --batch-size or "
+                f"--trunk.width, or take smaller images"
+            )
 
     def _check_finite(self, seed: int, found: Evaluation, before: int) -> None:
         # Once a step is lost, all tasks are in those that follow; at fault are those that were so for longest.
@@ -246,9 +275,9 @@ class SupervisedTrainer:
         }
         best = int(state.best_step)
         by_task = {name: self._named(values) for name, values in figures.items()}
-        if self.config.eval_every and any(task.kind != "regression" for task in self.given.tasks):
+        if self.config.eval_every and not self._dense and any(task.kind != "regression" for task in self.given.tasks):
             outputs = np.asarray(_tested(self.problem, _learned(self.config), state.best))
-            by_task |= class_scores(self.given.tasks, outputs, self.given.test)
+            by_task |= class_scores(self.given.tasks, outputs, self.given.test.whole())
         return {"best_step": best, "task": by_task}
 
     def _named(self, values: Any) -> dict[str, float]:
@@ -293,7 +322,12 @@ def _fresh(problem: Problem, config: SupervisedConfig, key: jax.Array) -> State:
 @eqx.filter_jit
 def _tested(problem: Problem, config: SupervisedConfig, params: Any) -> jax.Array:
     """A model's outputs for the test rows."""
-    return outputs_of(_setup(problem, config).model(params), problem.test.inputs)
+    return outputs_of(_setup(problem, config).model(params), problem.test.whole().inputs)
+
+
+@eqx.filter_jit
+def _predicted(problem: Problem, config: SupervisedConfig, params: PyTree, inputs: jax.Array) -> jax.Array:
+    return _setup(problem, config).model(params)(inputs)
 
 
 @eqx.filter_jit

@@ -14,9 +14,10 @@ from polytask.affinity import joint_gradients, measure
 from polytask.affinity.averages import Averages
 from polytask.combine import Combined, Combiner, combined_gradient
 from polytask.supervised.config import OptimiserConfig, SupervisedConfig
+from polytask.supervised.examples import Examples, mirrored
 from polytask.supervised.loss import ClassWeights, balanced, class_weights, relevances, training_losses
 from polytask.supervised.model import Figures, Model, evaluate, make_model
-from polytask.supervised.problem import Examples, Problem
+from polytask.supervised.problem import Problem
 
 
 class State(eqx.Module):
@@ -62,7 +63,7 @@ class Evaluation(NamedTuple):
 
     - `loss`: each task's training loss, the mean over these steps; `metrics`: means over these steps of the norm of the
       trunk's gradient, and of what the combiner tells, such as its weights.
-    - `train`, `validation`: figures of the parameters as they stand.
+    - `train`, `validation`: figures of the parameters as they stand; of stored images `train` is a sample.
     - `test`: figures of the parameters that the validation rows have chosen so far. They choose nothing.
     - `affinity`: by measure (`polytask.affinity.measure`), what was seen in these steps; empty if nothing is measured.
     """
@@ -205,8 +206,8 @@ def train_steps(
         carry: tuple[State, dict[str, Averages]], index: Array | None
     ) -> tuple[tuple[State, dict[str, Averages]], tuple[Array, Array, dict[str, Array]]]:
         state, seen = carry
-        batch = train if index is None else train.take(index)
         key = jax.random.fold_in(key_step, state.step)
+        batch = augmented(setup.problem, train.whole() if index is None else train.take(index), key)
         if seen:
             seen = jax.lax.cond(
                 state.step % config.affinity_every == 0,
@@ -218,6 +219,7 @@ def train_steps(
         if setup.combiner.needs_independent:
             size = batch.inputs.shape[0]
             other = train.take(jax.random.randint(jax.random.fold_in(key, size), (size,), 0, rows))
+            other = augmented(setup.problem, other, jax.random.fold_in(key, size))
         step = gradient(setup, state.params, state.combiner, batch, key, other)
         # Optax raises floats to integer powers, which JAX's strict promotion refuses.
         with jax.numpy_dtype_promotion("standard"):
@@ -239,6 +241,14 @@ def train_steps(
     (state, seen), (losses, present, info) = jax.lax.scan(one, (state, nothing_seen(setup)), index, length=count)
     mean = losses.sum(0) / jnp.maximum(present.sum(0), 1).astype(jnp.float32)
     return state, mean, jax.tree.map(lambda values: values.mean(0), info), seen
+
+
+def augmented(problem: Problem, batch: Examples, key: PRNGKeyArray) -> Examples:
+    """The batch as it is trained on: where the problem asks for that, half of the images are mirrored."""
+    if not problem.mirror:
+        return batch
+    flip = jax.random.bernoulli(jax.random.fold_in(key, 0xF11B), 0.5, (batch.inputs.shape[0],))
+    return mirrored(problem.tasks, batch, flip)
 
 
 def nothing_seen(setup: Setup) -> dict[str, Averages]:
@@ -284,7 +294,7 @@ def advance(setup: Setup, state: State, key: PRNGKeyArray, count: int | None = N
         best_step=jnp.where(better, state.step, state.best_step),
         waited=jnp.where(better, 0, state.waited + 1),
     )
-    train = evaluate(problem.tasks, model, problem.train)
+    train = evaluate(problem.tasks, model, problem.train.sample())
     test = evaluate(problem.tasks, setup.model(state.best), problem.test)
     return state, Evaluation(loss, metrics, train, validation, test, seen)
 
