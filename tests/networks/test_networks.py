@@ -40,8 +40,10 @@ def normal(*shape: int, seed: int = 0) -> jax.Array:
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
 
 
-@pytest.mark.parametrize(("inputs", "outputs"), [(12, 16), (16, 7), (16, 16), (16, 1), (1, 5)])
-@pytest.mark.parametrize("scale", [1.0, math.sqrt(2)])
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "scale"),
+    [(12, 16, 1.0), (16, 7, math.sqrt(2)), (16, 16, 1.0), (16, 1, math.sqrt(2)), (1, 5, 1.0)],
+)
 def test_kernels_are_orthogonal_and_biases_zero(inputs, outputs, scale):
     dense = Dense(inputs, outputs, key=KEY, scale=scale)
     w = np.float64(dense.kernel)

@@ -42,8 +42,8 @@ def test_the_best_validation_parameters_are_returned(seeds):
         assert seeds.best_step[seed] == (best + 1) * CONFIG.eval_every
         np.testing.assert_allclose(np.asarray(seeds.validation.loss)[seed], seeds.history[seed, best], rtol=1e-4)
     setup = make_setup(PROBLEM, CONFIG, SUM)
-    model = setup.model(jax.tree.map(lambda leaf: leaf[0], seeds.params))
-    found = evaluate(PROBLEM.tasks, model, PROBLEM.test)
+    params = jax.tree.map(lambda leaf: leaf[0], seeds.params)
+    found = jax.jit(lambda params: evaluate(PROBLEM.tasks, setup.model(params), PROBLEM.test))(params)
     np.testing.assert_allclose(found.loss, seeds.test.loss[0], rtol=1e-4)
 
 

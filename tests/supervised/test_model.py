@@ -20,9 +20,12 @@ PROBLEM = points()
 OUTPUTS = jax.random.normal(random.key(0, "outputs"), (72, 2 + 1 + 1 + 4))
 
 
+started = eqx.filter_jit(init)
+
+
 def gradient_of(problem, combine="sum", tasks=None, params=None):
     setup = make_setup(problem, CONFIG, make_combiner(combine), tasks)
-    state = init(setup, random.key(0, "init"))
+    state = started(setup, random.key(0, "init"))
     params = state.params if params is None else params
     return eqx.filter_jit(gradient)(setup, params, state.combiner, problem.train, random.key(0, "step"))
 
@@ -74,10 +77,14 @@ def test_many_rows_are_evaluated_in_parts_to_the_same_figures(monkeypatch):
     from polytask.supervised import model as module
 
     setup = make_setup(PROBLEM, CONFIG, make_combiner("sum"))
-    model = setup.model(init(setup, random.key(0, "init")).params)
-    whole = evaluate(TASKS, model, PROBLEM.train)
-    monkeypatch.setattr(module, "EVALUATION_ROWS", 50)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), whole, evaluate(TASKS, model, PROBLEM.train))
+    params = started(setup, random.key(0, "init")).params
+
+    def evaluated(rows):
+        monkeypatch.setattr(module, "EVALUATION_ROWS", rows)
+        return jax.jit(lambda params: evaluate(TASKS, setup.model(params), PROBLEM.train))(params)
+
+    whole, parts = evaluated(module.EVALUATION_ROWS), evaluated(50)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), whole, parts)
 
 
 @pytest.mark.parametrize("combine", ["sum", "pcgrad"])
@@ -100,7 +107,7 @@ def test_a_masked_task_takes_no_part_in_the_gradient(combine):
     assert eqx.tree_equal(masked.gradient, gradient_of(unlabelled, combine).gradient)
 
     setup = make_setup(PROBLEM, CONFIG, make_combiner(combine))
-    params = init(setup, random.key(0, "init")).params
+    params = started(setup, random.key(0, "init")).params
     fewer = PROBLEM.only([TASKS[i].name for i in without])
     cut = eqx.tree_at(
         lambda p: (p.heads.kernel, p.heads.bias), params, (params.heads.kernel[:, :4], params.heads.bias[:4])

@@ -1,7 +1,7 @@
 """MBML's stages on two tasks whose states tell nothing of the task: what is relabelled, and what is inferred."""
 
 import dataclasses
-from functools import cache
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +55,11 @@ def logs(apart: float = 0.0) -> Logs:
     return Logs(*(jnp.asarray(x, jnp.float32) for x in (seen, acted, rewards, np.zeros((2, N)), seen)))
 
 
+@partial(jax.jit, static_argnums=0)
+def fresh(config):
+    return Student(config, 2, 1, key=jax.random.key(1))
+
+
 @cache
 def teachers():
     return train_teachers(SMALL, logs(), jax.random.key(0))
@@ -93,11 +98,14 @@ def test_an_ensemble_learns_its_task_s_reward_and_disagrees_where_there_are_no_d
 def test_losses_are_finite_whatever_is_held(changes):
     """Also where one pair is empty, or both are, or fewer are held than a context takes."""
     config = dataclasses.replace(SMALL, **changes)
-    student = Student(config, 2, 1, key=jax.random.key(1))
+    student, given, data = fresh(config), teachers(), logs()
+    measure = jax.jit(
+        jax.value_and_grad(
+            lambda s, relabelled: student_loss(config, s, given, data, relabelled, jax.random.key(2)), has_aux=True
+        )
+    )
     for relabelled in (held(), held(_01=[3]), held(_01=[3, 4], _10=list(range(N)))):
-        (total, losses), slopes = jax.value_and_grad(
-            lambda s, r=relabelled: student_loss(config, s, teachers(), logs(), r, jax.random.key(2)), has_aux=True
-        )(student)
+        (total, losses), slopes = measure(student, relabelled)
         assert np.isfinite(float(total))
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes))
         empty = config.relabel and int(relabelled.held[..., -1].sum()) == 0
@@ -105,11 +113,16 @@ def test_losses_are_finite_whatever_is_held(changes):
 
 
 def test_the_latent_is_not_learned_through_candidates_and_perturbations():
-    student = Student(SMALL, 2, 1, key=jax.random.key(1))
-    for name in ("candidates", "perturbations"):
-        slopes = jax.grad(
-            lambda s, name=name: student_loss(SMALL, s, teachers(), logs(), held(), jax.random.key(2))[1][name]
-        )(student)
+    given, data, relabelled = teachers(), logs(), held()
+
+    @jax.jit
+    def slopes_of(student):
+        def loss(student, name):
+            return student_loss(SMALL, student, given, data, relabelled, jax.random.key(2))[1][name]
+
+        return [jax.grad(loss)(student, name) for name in ("candidates", "perturbations")]
+
+    for slopes in slopes_of(fresh(SMALL)):
         assert not any(leaf.any() for leaf in jax.tree.leaves(slopes.encoder))
         assert any(leaf.any() for leaf in jax.tree.leaves((slopes.proposal, slopes.perturbation)))
 
@@ -117,9 +130,9 @@ def test_the_latent_is_not_learned_through_candidates_and_perturbations():
 def test_a_student_acts_within_bounds_and_needs_no_transition_to_begin():
     student, losses = train_student(SMALL, teachers(), logs(), held(_01=[1], _10=[2]), jax.random.key(0))
     assert all(values.shape == (3,) and np.isfinite(values).all() for values in losses.values())
-    z = infer(student, jnp.zeros((5, 6)), jnp.zeros(5, bool), jax.random.key(3))
+    z = jax.jit(infer)(student, jnp.zeros((5, 6)), jnp.zeros(5, bool), jax.random.key(3))
     np.testing.assert_allclose(z, jax.random.normal(jax.random.key(3), (3,)), rtol=1e-6)
-    actions = act(SMALL, student, jnp.zeros((4, 2)), jnp.stack([z] * 4), jax.random.key(4))
+    actions = jax.jit(partial(act, SMALL))(student, jnp.zeros((4, 2)), jnp.stack([z] * 4), jax.random.key(4))
     assert actions.shape == (4, 1)
     assert (jnp.abs(actions) <= 1).all()
 
