@@ -42,13 +42,14 @@ def test_an_agent_gives_each_task_s_mean_routes():
         SAC, trunk="soft-modules:base_width=6:routing_width=4", conditioning="one-hot", depth=2
     )
     agent = make_agent(config, TASKS)
-    state = agent.init(jax.random.key(0))
+    state = jax.jit(agent.init)(jax.random.key(0))
     assert agent.has_routes(state)
     seen = np.random.default_rng(0).normal(size=(2, 3, TASKS.observation_dim)).astype(np.float32)
     routes = agent.routes(state, seen)
     assert [route.shape for route in routes] == [(2, 2, 2), (2, 1, 2)]
+    each = jax.jit(lambda seen, task: state.actor.trunk.routes(seen, jnp.eye(2)[jnp.full(3, task)]))
     for task in range(2):
-        alone = state.actor.trunk.routes(jnp.asarray(seen[task]), jnp.eye(2)[jnp.full(3, task)])
+        alone = each(seen[task], task)
         for route, own in zip(routes, alone, strict=True):
             np.testing.assert_allclose(route[task], own.mean(axis=0), rtol=1e-5)
     plain = make_agent(dataclasses.replace(SAC, trunk="film", conditioning="one-hot"), TASKS)

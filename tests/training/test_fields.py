@@ -75,6 +75,12 @@ CHANGED: dict[str, Any] = {
     "tensorboard": True,
     "wandb": True,
 }
+# What of these shows in one run; fields that hide each other's effect, or are refused, have one each.
+RUNS = (
+    ("seed", "checkpoint_every", "tensorboard"),
+    ("eval_every", "start_from"),
+    *((name,) for name in ("steps", "patience", "affinity_every", "wandb")),
+)
 REFUSED = {
     ("decisions", "affinity_every"): "--affinity-every .* a decision is one task: leave it out",
     ("fleets", "affinity_every"): "--affinity-every is not for fleets",
@@ -124,27 +130,28 @@ def test_here_are_all_kinds_and_all_fields():
     # Steps of an evolution follow from its problems, and most fields are refused: tests/evolution has them.
     assert set(CONFIGS) == set(kinds.KINDS.built_in) - {"evolution"}
     assert list(CHANGED) == [field.name for field in dataclasses.fields(RunConfig)]
+    assert sorted(sum(RUNS, ())) == sorted(CHANGED)
 
 
-@pytest.mark.parametrize("name", CHANGED)
-def test_a_field_does_what_it_says_or_is_refused(first, name, tmp_path, monkeypatch):
+@pytest.mark.parametrize("names", RUNS, ids=" and ".join)
+def test_a_field_does_what_it_says_or_is_refused(first, names, tmp_path, monkeypatch):
     kind, run = first
-    value = str(run) if name == "start_from" else CHANGED[name]
+    changes = {name: str(run) if name == "start_from" else CHANGED[name] for name in names}
     monkeypatch.setitem(sys.modules, "wandb", None)
 
     def changed():
-        return train(dataclasses.replace(CONFIGS[kind], **{name: value}), tmp_path / "run")
+        return train(dataclasses.replace(CONFIGS[kind], **changes), tmp_path / "run")
 
-    if message := REFUSED.get((kind, name)):
+    if message := REFUSED.get((kind, names[0])):
         with pytest.raises(ValueError, match=message):
             changed()
-    elif name == "wandb":
+    elif names == ("wandb",):
         with pytest.raises(ImportError, match="train without --wandb"):
             changed()
     else:
-        assert name == "start_from" or not does(name, run, run)
+        assert not any(does(name, run, run) for name in names if name != "start_from")
         assert changed()
-        assert does(name, tmp_path / "run", run)
+        assert all(does(name, tmp_path / "run", run) for name in names)
 
 
 @pytest.mark.parametrize("kind", ["online", "supervised"])
