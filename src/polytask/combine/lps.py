@@ -29,8 +29,8 @@ def lps(period: int, kappa: float = 1.6) -> Weighting:
     - in the first period 1 each; in the second w_i proportional to sum_j l_j / l_i;
     - from then on r_i = (l_i / l_i before) / (sum_j l_j / sum_j l_j before), w_i = mean r + kappa (r_i - mean r).
 
-    - `period`: in steps; the paper's is an epoch.
-    - `kappa`: how far weights spread; 0 weighs all alike. The paper has 7.5 on NYUD and 1.6 on PASCAL.
+    - `period`: in steps; the release's is an epoch.
+    - `kappa`: how far weights spread; 0 weighs all alike. The release has 7.5 on NYUD, 1.6 on PASCAL.
 
     Deviations: weights are clamped at 0, below which large kappas bring them, and add up to the number of present
     tasks; as printed those of the second period add up to its square at least. A task that is absent for a whole period

@@ -20,6 +20,11 @@ from polytask.losses.dense import cosine_distance as cosine_distance
 from polytask.losses.dense import pixel_cross_entropy as pixel_cross_entropy
 from polytask.losses.divergence import metric_loss as metric_loss
 from polytask.losses.divergence import squared_errors as squared_errors
+from polytask.losses.domains import centroid_distances as centroid_distances
+from polytask.losses.domains import domain_adversarial_loss as domain_adversarial_loss
+from polytask.losses.domains import moved_centroids as moved_centroids
+from polytask.losses.domains import reversal_strength as reversal_strength
+from polytask.losses.domains import reversed_gradient as reversed_gradient
 from polytask.losses.implicit import conjugate_gradient as conjugate_gradient
 from polytask.losses.implicit import direct as direct
 from polytask.losses.implicit import hypergradient as hypergradient

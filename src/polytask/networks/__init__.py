@@ -7,6 +7,9 @@ from polytask.networks.adapters import AdaptedDense as AdaptedDense
 from polytask.networks.adapters import LowRank as LowRank
 from polytask.networks.adapters import adapted as adapted
 from polytask.networks.bronet import BroNet as BroNet
+from polytask.networks.coherence import CBAM as CBAM
+from polytask.networks.coherence import CoherenceFusion as CoherenceFusion
+from polytask.networks.coherence import TraceBack as TraceBack
 from polytask.networks.conditioning import NoTaskFeatures as NoTaskFeatures
 from polytask.networks.conditioning import OneHotTasks as OneHotTasks
 from polytask.networks.conditioning import TaskEmbedding as TaskEmbedding

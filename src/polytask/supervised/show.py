@@ -130,14 +130,9 @@ def measured(tested: "Tested") -> "Group":
     for heading in ("rows", "score", "95 %", "loss", "95 %"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("score is", no_wrap=True)
-    if any(test.error for test in tested.tasks):
-        for heading in ("error", "95 %"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("error is", no_wrap=True)
     for test in tested.tasks:
         row = (test.task.name, f"{test.rows:,}", *cells(test.score), *cells(test.loss), score_name(test.task.kind))
-        error = (*cells(test.error), ERRORS[test.task.kind]) if test.error else ()
-        table.add_row(*map(Text, (*row, *error)))
+        table.add_row(*map(Text, row))
     classes = [test for test in tested.tasks if test.task.kind in ("binary", "classes")]
     beside = Table(box=None, padding=(0, 2, 0, 0))
     beside.add_column("task", overflow="fold")
@@ -145,4 +140,12 @@ def measured(tested: "Tested") -> "Group":
         beside.add_column(heading, justify="right", no_wrap=True)
     for test in classes:
         beside.add_row(*map(Text, (test.task.name, SCHEMA.score(test.f1), SCHEMA.score(test.auc))))
-    return Group(table, *(("", beside) if classes else ()))
+    pixels = Table(box=None, padding=(0, 2, 0, 0))
+    pixels.add_column("task", overflow="fold")
+    for heading in ("error", "95 %"):
+        pixels.add_column(heading, justify="right", no_wrap=True)
+    pixels.add_column("error is", no_wrap=True)
+    errors = [(test.task, test.error) for test in tested.tasks if test.error]
+    for task, error in errors:
+        pixels.add_row(*map(Text, (task.name, *cells(error), ERRORS[task.kind])))
+    return Group(table, *(("", beside) if classes else ()), *(("", pixels) if errors else ()))

@@ -91,8 +91,8 @@ def measure(predictor: Predictor, examples: Examples | Stored) -> list[TaskTest]
     for i, task in enumerate(predictor.tasks):
         columns = np.where(present[:, i], np.stack([losses[:, i], np.ones(len(losses))]), 0.0)
         loss = bootstrap_rows(columns, lambda sums: sums[0] / sums[1])
-        others = {name: by_task.get(task.name, np.nan) for name, by_task in scores.items()}
-        tests.append(TaskTest(task, int(counts[i]), estimates[i], loss, **others))
+        f1, auc = (scores[name].get(task.name, np.nan) for name in ("f1", "auc"))
+        tests.append(TaskTest(task, int(counts[i]), estimates[i], loss, f1, auc))
     return tests
 
 
