@@ -6,8 +6,8 @@ from typing import Any
 from polytask.runs.records import Measure, Schema, TaskFacts
 from polytask.supervised.spec import DENSE
 
-DENSE_SCORES = {"segmentation": "mIoU", "depth": "within 25 %", "normals": "within 11.25°", "mask": "F"}
-"""At the best threshold; `polytask.supervised.dense.Judged` says more."""
+DENSE_SCORES = {"segmentation": "mIoU", "depth": "δ < 1.25", "normals": "< 11.25°", "mask": "F"}
+"""By the share of pixels within a factor of 1.25, and within 11.25 degrees; F at the best threshold. `polytask.supervised.dense.Judged` says more."""
 
 # A gain of a combiner is often in the third digit.
 SCHEMA = Schema(
