@@ -81,7 +81,7 @@ def _trained_once(name, *arguments):
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not said.exists():
-            said.write_text(json.dumps(command("train", *arguments, "--run", str(run))))
+            said.write_text(json.dumps(command("train", *arguments, "--run", str(run), report=True)))
     return run, *json.loads(said.read_text())
 
 

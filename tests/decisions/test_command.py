@@ -17,7 +17,7 @@ FAST = ["--eval-every", "4", "--no-tensorboard"]
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     run = tmp_path_factory.mktemp("decisions") / "two-stage"
-    return run, *command("train", OWN, *FAST, "--run", str(run))
+    return run, *command("train", OWN, *FAST, "--run", str(run), report=True)
 
 
 def test_a_training_says_what_it_does_and_ends_with_a_table_and_a_report(trained):
@@ -41,7 +41,9 @@ def test_a_training_says_what_it_does_and_ends_with_a_table_and_a_report(trained
 @pytest.mark.slow
 def test_taskmet_over_seeds_beside_squared_error(trained, tmp_path):
     folder = tmp_path / "taskmet"
-    code, out, err = command("train", OWN, "--loss", "taskmet", "--seeds", "2", *FAST, "--run", str(folder))
+    code, out, err = command(
+        "train", OWN, "--loss", "taskmet", "--seeds", "2", *FAST, "--run", str(folder), report=True
+    )
     assert (code, err) == (0, "")
     assert "20: 10 outer ones of 2 inner steps, which count as 2 each" in out
     assert (folder / "seed0-and-1-more.html").exists()

@@ -19,7 +19,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("offline") / "run"
-    code, out, err = command("train", data, *SMALL["td3-bc"], *EVERY, "--run", str(folder))
+    code, out, err = command("train", data, *SMALL["td3-bc"], *EVERY, "--run", str(folder), report=True)
     assert code == 0, err
     assert "thousandfold" in out
     return folder

@@ -17,7 +17,7 @@ def test_each_task_is_reported_from_the_group_that_serves_it(tmp_path):
     file, run = write(tmp_path / "groups.json", ([POINT], [POINT]), ([POINT, PLANE], [PLANE])), tmp_path / "run"
     weights = ["--agent.critic-loss", "task-weighted", "--agent.relevance", f"{PLANE}=2"]
     flags = [*AGENT, *weights, *EVERY, "--steps", "60", "--groups", file, "--run", str(run)]
-    code, out, err = command("train", *flags)
+    code, out, err = command("train", *flags, report=True)
     assert (code, err) == (0, "")
     assert "2 tasks at 60 steps per task" in out
     alone, both, joined = (

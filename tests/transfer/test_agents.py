@@ -129,7 +129,7 @@ def test_kept_tasks_bring_their_replay_and_act_by_policy_while_the_new_one_explo
 def test_forgetting_is_that_of_the_source_s_tasks(trained_run, tmp_path, monkeypatch):
     monkeypatch.setattr(averaging, "acting", lambda state, average: state)  # what is copied are the last weights
     code, _, err = command(
-        "train", LINE, "--from", str(trained_run), *EVERY, "--steps", "1", "--run", str(tmp_path / "r")
+        "train", LINE, "--from", str(trained_run), *EVERY, "--steps", "1", "--run", str(tmp_path / "r"), report=True
     )
     assert (code, err) == (0, "")
     found = json.loads((tmp_path / "r" / "forgotten.json").read_text())

@@ -45,7 +45,7 @@ def test_old_tasks_keep_their_bits_and_their_actions(run, trained_run):
 def test_an_extended_run_goes_on_exactly_and_is_reported(run, tmp_path):
     assert command("extend", str(run), LINE)[0] == 0
     stopped = shutil.copytree(run, tmp_path / "stopped")
-    assert command("resume", str(run), "--steps", "180")[0] == 0
+    assert command("resume", str(run), "--steps", "180", report=True)[0] == 0
     for steps in ("150", "180"):
         code, _, err = command("resume", str(stopped), "--steps", steps)
         assert (code, err) == (0, "")
