@@ -20,5 +20,5 @@ def test_example_runs_and_is_short(path, monkeypatch, capsys):
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, path.stem, module)
     spec.loader.exec_module(module)
-    module.main(steps=400)
+    module.main(steps=100)
     assert capsys.readouterr().out
