@@ -7,7 +7,7 @@ from polytask.runs.records import Measure, Schema, TaskFacts
 from polytask.supervised.spec import DENSE
 
 DENSE_SCORES = {"segmentation": "mIoU", "depth": "δ < 1.25", "normals": "< 11.25°", "mask": "F"}
-"""By the share of pixels within a factor of 1.25, and within 11.25 degrees; F at the best threshold. `polytask.supervised.dense.Judged` says more."""
+"""Shares of pixels within a factor of 1.25 and within 11.25 degrees; see `polytask.supervised.dense.Judged`."""
 
 # A gain of a combiner is often in the third digit.
 SCHEMA = Schema(
