@@ -6,7 +6,7 @@ from typing import Any
 from polytask.runs.records import Measure, Schema, TaskFacts
 from polytask.supervised.spec import DENSE
 
-DENSE_SCORES = {"segmentation": "mIoU", "depth": "δ < 1.25", "normals": "< 11.25°", "mask": "F"}
+DENSE_SCORES = {"segmentation": "mIoU", "depth": "in 25 %", "normals": "in 11.25°", "mask": "F"}
 """Shares of pixels within a factor of 1.25 and within 11.25 degrees; see `polytask.supervised.dense.Judged`."""
 
 # A gain of a combiner is often in the third digit.
