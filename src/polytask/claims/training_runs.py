@@ -17,10 +17,10 @@ FAST_TASKS = ("metaworld/reach-v3", "metaworld/drawer-close-v3", "metaworld/door
 
 
 def small(config: "TrainConfig[Any]", width: int = 8) -> "TrainConfig[Any]":
-    """The same training for a fast mode: the smallest BRC, critics `width` wide, for 400 steps of three tasks."""
+    """The same training for a fast mode: the smallest BRC, critics `width` wide, for 120 steps of three tasks."""
     sizes = {"critic_width": width, "critic_depth": 1, "actor_width": 16, "bins": 11}
     agent = dataclasses.replace(config.agent, **sizes, batch_size=16, updates_per_step=1)
-    length = {"steps": 400, "warmup_steps": 100, "checkpoint_every": 200, "log_every": 100}
+    length = {"steps": 120, "warmup_steps": 40, "checkpoint_every": 200, "log_every": 20}
     return dataclasses.replace(config, tasks=FAST_TASKS, agent=agent, **length)
 
 
