@@ -120,6 +120,6 @@ CLAIM = Claim(
     paper="BRC, arXiv 2505.23150",
     statement="The tasks' gradients conflict less often in a larger critic.",
     run=run,
-    fast="two widths on three tasks, one seed, 120 steps, 30 CPU seconds",
+    fast="two widths on three tasks, one seed, 120 steps, 1 CPU minute",
     full="four widths on MT10, three seeds, 12,000 steps, about 2 hours; goes on where it was interrupted",
 )
