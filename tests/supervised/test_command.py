@@ -23,7 +23,7 @@ def test_a_training_says_what_it_does_and_ends_with_a_table_and_a_report(trained
 
 def test_the_report_speaks_of_data(trained_on_data):
     page = (trained_on_data[0] / "report.html").read_text()
-    seen = re.sub(r"<style>.*?</style>|<details>.*?</details>|<[^>]*>", " ", page, flags=re.S)
+    seen = re.sub(r"<style>.*?</style>|<script>.*?</script>|<details>.*?</details>|<[^>]*>", " ", page, flags=re.S)
     for word in ("environment", "agent", "episode", "return", "replay", "restart", "steps per task", "embedding"):
         assert word not in seen.lower()
     for word in ("Test loss", "best on the validation rows", "gradient steps", "R²", "accuracy", "Weight of the task"):

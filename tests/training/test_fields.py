@@ -4,6 +4,7 @@ import dataclasses
 import json
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from polytask.offline.config import OfflineConfig
 from polytask.online.config import TrainConfig as OnlineConfig
 from polytask.runs import checkpoint
 from polytask.supervised import OptimiserConfig, TrainConfig, TrunkConfig
+from polytask.supervised.tables.config import TableConfig
 from polytask.training import kinds
 from polytask.training.config import RunConfig
 from polytask.training.start import train
@@ -39,12 +41,21 @@ np.savez(
     rewards=np.ones(30),
     terminals=np.ones(30),
 )
+Path(_SETS.name, "points.csv").write_text("x,y\n" + "".join(f"{x},{x % 7}.5\n" for x in range(60)))
 CONFIGS = {
     "decisions": DecisionConfig(problem="problems/tests.decisions.small:shops", learning_rate=SLOW, **EVERY),
     "supervised": TrainConfig(
         problem="problems/tests.supervised.small:points",
         trunk=TrunkConfig(4, 1),
         optimiser=OptimiserConfig(learning_rate=SLOW),
+        **EVERY,
+    ),
+    "tables": TableConfig(
+        problem=f"{_SETS.name}/points.csv",
+        targets=("y",),
+        trunk=TrunkConfig(4, 1),
+        optimiser=OptimiserConfig(learning_rate=SLOW),
+        patience=0,
         **EVERY,
     ),
     "offline": OfflineConfig(

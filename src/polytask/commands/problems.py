@@ -24,7 +24,9 @@ def _problems(
 ) -> int:
     """Renders images of rooms with exact labels, once, into the user's cache folder.
 
-    After Ctrl-C the same command goes on. `polytask train problems/scenes-64x96-3000` learns from them.
+    After Ctrl-C the same command goes on.
+
+    `polytask train problems/scenes-64x96-3000` learns from them.
 
     Args:
         action: What is done.

@@ -9,9 +9,11 @@ from polytask.report.stills import png
 
 def predictions(material: Material) -> str:
     """The section of runs whose tasks are those of pixels; nothing where there is none."""
+    run = material.methods[0].runs[0]
+    if all(spec.counted != "image" for spec in run.specs):
+        return ""
     from polytask.runs import checkpoint, storage
 
-    run = material.methods[0].runs[0]
     try:
         newest = checkpoint.latest(run.path, lambda text: None, replay=False)
     except checkpoint.CheckpointError:

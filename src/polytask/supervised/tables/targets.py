@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import get_args
 
 import numpy as np
 from jaxtyping import Shaped
@@ -12,6 +11,8 @@ from polytask.supervised.spec import HeadSpec, Kind
 from polytask.supervised.tables.columns import is_date, is_number, numbers, texts
 from polytask.supervised.tables.reading import Column, Frame, pandas
 
+KINDS = ("regression", "binary", "classes")
+"""Of targets."""
 CLASSES = 100  # more different texts than that are free text, unless a person says that they are classes
 _FEW = 10  # whole numbers of which so many differ at most are classes
 
@@ -56,10 +57,8 @@ def make_targets(frame: Frame, names: Sequence[str], kinds: Mapping[str, str]) -
     for name, kind in kinds.items():
         if name not in names:
             raise ValueError(f"--kind {name}={kind}: {name} is no target; {nearest(name, names)}")
-        if kind not in get_args(Kind):
-            raise ValueError(
-                f"--kind {name}={kind}: a kind is {', '.join(get_args(Kind)[:-1])} or {get_args(Kind)[-1]}"
-            )
+        if kind not in KINDS:
+            raise ValueError(f"--kind {name}={kind}: a kind is {', '.join(KINDS[:-1])} or {KINDS[-1]}")
     return tuple(_target(frame[name], kinds.get(name, "")) for name in names)
 
 
