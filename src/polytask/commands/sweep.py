@@ -82,6 +82,8 @@ def _asked(given: Arguments, train: list[str]) -> "SweepConfig":
 
 def _run(found: "SweepConfig", run: Path | None, address: str) -> int:
     """Trains what is left of a sweep, and ends with its report."""
+    import jax
+
     from polytask import cluster
     from polytask.commands.report import report_sweep
     from polytask.runs.stopping import stop_signal
@@ -90,15 +92,13 @@ def _run(found: "SweepConfig", run: Path | None, address: str) -> int:
     from polytask.sweeps.progress import SweepProgress
     from polytask.sweeps.run import run_sweep, rungs
 
-    cluster.require()
-    import jax
-
     jax.config.update("jax_platforms", "cpu")  # what is checked here must not take memory of the runs' devices
     trials = config.trials(found)
     folder = (run or config.usual_folder(found, trials[0])).absolute()
     steps = rungs(found, trials)
     config.check_folder(folder, found)
     config.check_all(trials, folder)
+    cluster.require()
     config.claim(folder, found)
     again = f"polytask resume {shlex.quote(str(run or folder))}"
     print(f"sweep   {len(trials)} runs: {' x '.join(f'{len(v)} {n}' for n, v in found.over.items())}")
