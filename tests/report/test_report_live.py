@@ -83,12 +83,20 @@ def test_what_cannot_be_is_said_at_once(arguments, said, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_ctrl_c_ends_it_cleanly(run_folder, specs):
     run = run_folder("a", specs.gym(), evaluations=1)
-    command = [sys.executable, "-m", "polytask", "report", "--live", str(run)]
+    # Where the tests run in the background, processes ignore Ctrl-C until they say otherwise.
+    script = (
+        "import signal, sys; from polytask.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(main())"
+    )
+    command = [sys.executable, "-c", script, "report", "--live", str(run)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        address = process.stdout.readline().split()[0]
-        assert "gym/Pendulum-v1" in got(address)
-        process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=60)
+        try:
+            address = process.stdout.readline().split()[0]
+            assert "gym/Pendulum-v1" in got(address)
+            process.send_signal(signal.SIGINT)
+            _, error = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, error) == (0, "")
 
 
