@@ -185,7 +185,7 @@ def test_a_run_of_images_resumes_exactly_and_shows_pictures(tmp_path):
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     own = ["problems/tests.supervised.test_images:problem", "--tasks", "kind", "facing", "--trunk.width", "2"]
     fast = ["--trunk.depth", "1", "--batch-size", "4", "--eval-every", "2", "--no-tensorboard"]
-    code, out, err = command("train", *own, *fast, "--steps", "4", "--run", str(whole))
+    code, out, err = command("train", *own, *fast, "--steps", "4", "--run", str(whole), report=True)
     assert (code, err) == (0, "")
     assert "of memory for a step" in out
     assert command("train", *own, *fast, "--steps", "2", "--run", str(halves))[0] == 0

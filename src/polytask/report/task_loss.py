@@ -78,7 +78,7 @@ def draw_quality(
             plot.mark(way, name=name)
         for at in zip(error, quality, strict=True):
             point = axes.scatter(*at, s=12, alpha=0.5, linewidths=0, **style)
-            plot.mark(point, name=name, tip=_said(f"{name}, a seed", *at))
+            plot.mark(point, name=name, tip=_said(f"{name}, a seed", *map(float, at)))
         mean = float(np.mean(error)), float(np.mean(quality))
         point = axes.scatter(*mean, s=60, label=name, zorder=3, **style)
         plot.mark(point, name=name, tip=_said(f"{name}, the mean", *mean))
