@@ -18,7 +18,7 @@ def test_arms_differ_in_their_network_alone():
         }
         assert {(p.agent.learning_rate, p.agent.tau, p.task_sampling) for p in plans} == {(1e-3, 0.02, "unsolved")}
         tiny = soft_modules.configuration(False, agent, SOFT, 0)
-        assert (tiny.steps, tiny.agent.critic_width, len(tiny.tasks)) == (400, 8, 3)
+        assert (tiny.steps, tiny.agent.critic_width, len(tiny.tasks)) == (120, 8, 3)
 
 
 def curves(level: float, seconds: float) -> list[Curve]:

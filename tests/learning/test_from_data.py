@@ -11,7 +11,10 @@ FLAGS = {
     "td3-bc": ["--agent.alpha", "10"],  # at the paper's 2.5 it stays near the mean of uniform actions, as it should
     "iql": ["--agent.inverse-temperature", "3"],
     "bcq": ["--agent.vae-width", "32", "--agent.perturbation", "0.2"],
-    "brc-bc": ["--agent.alpha", "10", "--agent.critic-width", "32", "--agent.actor-width", "32"],
+    "brc-bc": [
+        *("--agent.alpha", "10", "--agent.critic-width", "32", "--agent.actor-width", "32"),
+        *("--agent.batch-size", "64"),
+    ],
 }
 
 

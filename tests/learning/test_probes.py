@@ -41,7 +41,7 @@ def modes(session):
 
 @pytest.fixture(scope="module")
 def brc(tmp_path_factory):
-    config = BRCConfig(critic_width=32, actor_width=32, batch_size=128, learning_rate=1e-3, tau=0.02)
+    config = BRCConfig(critic_width=32, actor_width=32, batch_size=64, learning_rate=1e-3, tau=0.02)
     return trained(config, tmp_path_factory.mktemp("brc"), 2_000)
 
 
@@ -82,7 +82,7 @@ def test_values_of_truncating_terminating_and_empty_tasks(brc):
 @pytest.mark.slow
 def test_sac_tells_goals_of_one_scale_apart(tmp_path):
     """Its rewards are raw: beside the thousandfold task it would not learn the others."""
-    config = SACConfig(width=32, batch_size=128, learning_rate=1e-3, initial_temperature=0.1)
+    config = SACConfig(width=32, batch_size=64, learning_rate=1e-3, initial_temperature=0.1)
     actions = modes(trained(config, tmp_path, 2_000, ("up", "down", "wide")))
     assert abs(actions["up"][0] - 0.5) < 0.2
     assert abs(actions["down"][0] + 0.5) < 0.2

@@ -67,7 +67,7 @@ def configuration(full: bool, agent: str, network: str, seed: int) -> "TrainConf
     tiny = dataclasses.replace(small(base), agent=config.agent, seed=seed, tensorboard=False)
     shrunk = {"batch_size": 16, **({"width": 8} if agent == "sac" else {"critic_width": 8, "actor_width": 8})}
     agent_small = dataclasses.replace(config.agent, **shrunk)
-    return dataclasses.replace(tiny, agent=agent_small, steps=400, eval_every=200, eval_episodes=1)
+    return dataclasses.replace(tiny, agent=agent_small, eval_every=60, eval_episodes=1)
 
 
 def curve(run: Path) -> Curve:
@@ -158,6 +158,6 @@ CLAIM = Claim(
     paper="Soft modularization, arXiv 2003.13661; McLean et al. 2025",
     statement="On MT10 networks that route between modules succeed more often than a multi-head one of equal size.",
     run=run,
-    fast="three networks under two agents, three tasks, one seed, 400 steps, 7 CPU minutes",
+    fast="three networks under two agents, three tasks, one seed, 120 steps, 3 CPU minutes",
     full="three networks under two agents, three seeds, 100,000 steps: 18 runs, about two days of one core; continues",
 )
