@@ -1,5 +1,6 @@
 """What a person sees while a run trains: a live display in a terminal or a notebook, plain lines anywhere else."""
 
+import abc
 import dataclasses
 import math
 import re
@@ -7,9 +8,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Literal
+from typing import Literal, TypeVar
 
-from rich.console import Console, ConsoleOptions
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.segment import Segment
@@ -39,7 +40,34 @@ class TaskRow:
     restarts: int = 0
 
 
-class Progress:
+DisplayT = TypeVar("DisplayT", bound="LiveDisplay")
+
+
+class LiveDisplay(abc.ABC):
+    """What is drawn again and again in a terminal, and nowhere else (then `_live` is None); a context manager."""
+
+    def __init__(self, console: Console, refresh_per_second: int) -> None:
+        # FORCE_COLOR makes Rich take a log file for a terminal, but a display that moves the cursor is no use in one.
+        terminal = console.is_terminal and not console.is_dumb_terminal and console.file.isatty()
+        self._live = Live(self, console=console, refresh_per_second=refresh_per_second) if terminal else None
+
+    @abc.abstractmethod
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """What is drawn."""
+
+    def __enter__(self: DisplayT) -> DisplayT:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+
+class Progress(LiveDisplay):
     """Shows how a run of `total` environment steps per task goes; a context manager.
 
     `start` is the step that a resumed run goes on from, `clock` counts seconds.
@@ -60,21 +88,8 @@ class Progress:
         self._rows: tuple[TaskRow, ...] = ()
         self._history: deque[tuple[float, int]] = deque([(clock(), start)])
         self._printed = -PLAIN_SECONDS
-        # FORCE_COLOR makes Rich take a log file for a terminal, but a display that moves the cursor is no use in one.
-        terminal = self._console.is_terminal and not self._console.is_dumb_terminal and self._console.file.isatty()
-        self._live = Live(self, console=self._console, refresh_per_second=2) if terminal else None
+        super().__init__(self._console, 2)
         self._notebook = NotebookDisplay(self) if self._console.is_jupyter else None
-
-    def __enter__(self) -> "Progress":
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live:
-            self._live.stop()
 
     def update(self, step: int, steps_per_second: float, task_rows: Sequence[TaskRow] | None = None) -> None:
         """Shows that `step` environment steps per task are done, at so many steps per second of all tasks together.

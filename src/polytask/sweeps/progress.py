@@ -4,15 +4,14 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from polytask.evaluation import text
 from polytask.runs.folder import RunFolder
+from polytask.runs.progress import LiveDisplay
 from polytask.sweeps.config import LOGS, Trial
 from polytask.sweeps.run import reached, score_at
 from polytask.sweeps.trial import DONE, STOPPED
@@ -22,7 +21,7 @@ _ORDER = ("failed", "trains", "done", "stopped", "waits")
 _STYLE = {"failed": "red", "trains": "bold", "done": "green", "waits": "dim", "stopped": "dim"}
 
 
-class SweepProgress:
+class SweepProgress(LiveDisplay):
     """Shows how the trials in a sweep's folder go; a context manager."""
 
     def __init__(self, trials: Sequence[Trial], folder: Path, console: Console | None = None) -> None:
@@ -31,19 +30,7 @@ class SweepProgress:
         self._begin, self._looked = time.time(), 0.0
         self._outcomes: dict[str, str] = {}
         self._rows: dict[str, tuple[str, int, float]] = {trial.name: self._row(trial) for trial in trials}
-        terminal = self._console.is_terminal and not self._console.is_dumb_terminal and self._console.file.isatty()
-        self._live = Live(self, console=self._console, refresh_per_second=1) if terminal else None
-
-    def __enter__(self) -> "SweepProgress":
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live:
-            self._live.stop()
+        super().__init__(self._console, 1)
 
     def message(self, line: str) -> None:
         """Prints a line that stays."""
